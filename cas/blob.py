@@ -1,0 +1,32 @@
+"""`Blob`: what writing returns and reading takes. `cas` keeps no index, so the caller keeps this value."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, NewType
+
+from cas.digest import Digest
+
+Location = NewType("Location", str)
+"""Where the stored bytes lie. Opaque outside `cas`; at most 128 ASCII characters."""
+
+OWN_FILE: Final = Location("file")
+"""The blob lies in a file of its own under `blobs/`."""
+
+
+class Encoding(StrEnum):
+    """How the stored bytes relate to the blob's own."""
+
+    IDENTITY = "identity"
+    ZSTD = "zstd"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A durable blob: `size_bytes` before encoding, `stored_bytes` on disk, CRC-32 (zip's) of the plain bytes."""
+
+    digest: Digest
+    size_bytes: int
+    stored_bytes: int
+    crc32: int
+    encoding: Encoding
+    location: Location

@@ -1,0 +1,42 @@
+"""`Digest`: the BLAKE3-256 hash that names a blob. Parsed once at the edge; a wrong length cannot exist further in."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from blake3 import blake3
+
+from cas.errors import BadDigest
+
+DIGEST_BYTES: Final = 32
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Digest:
+    """32 bytes of BLAKE3 (https://github.com/BLAKE3-team/BLAKE3-specs), ordered as bytes."""
+
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.raw) != DIGEST_BYTES:
+            raise BadDigest(f"a digest has {DIGEST_BYTES} bytes, not {len(self.raw)}")
+
+    @classmethod
+    def from_hex(cls, text: str) -> "Digest":
+        """Parse 64 lower-case hex digits. Raises `BadDigest`."""
+        if not _HEX.fullmatch(text):
+            raise BadDigest("a digest is written as 64 lower-case hex digits")
+        return cls(bytes.fromhex(text))
+
+    @classmethod
+    def of(cls, data: bytes) -> "Digest":
+        """The digest of `data`."""
+        return cls(blake3(data).digest())
+
+    @property
+    def hex(self) -> str:
+        return self.raw.hex()
+
+    def __str__(self) -> str:
+        return self.raw.hex()

@@ -1,0 +1,41 @@
+"""Everything `cas` can refuse or find broken. No HTTP and no SQL word here."""
+
+
+class CasError(Exception):
+    """Base of every error that `cas` raises on purpose."""
+
+
+class BadDigest(CasError, ValueError):
+    """The text or bytes are not a BLAKE3-256 digest (32 bytes, 64 lower-case hex digits)."""
+
+
+class DigestMismatch(CasError):
+    """The bytes that came do not hash to what the sender claimed. Nothing was kept."""
+
+
+class SizeMismatch(CasError):
+    """More or fewer bytes came than the sender claimed or the limit allows. Nothing was kept."""
+
+
+class BlobMissing(CasError):
+    """The object that a `Blob` names is not in the store."""
+
+
+class BlobDamaged(CasError):
+    """Stored bytes no longer match their digest; the bytes already handed out were right."""
+
+
+class StoreFull(CasError):
+    """The file system has no room (ENOSPC or EDQUOT). Nothing was kept."""
+
+
+class StoreReadOnly(CasError):
+    """A write or fsync failed or hung; the store takes no more writes until an operator acts."""
+
+
+class StoreNotReady(CasError):
+    """The root is no store, another version's, or another store's than expected."""
+
+
+class JournalBroken(CasError):
+    """A journal chain has a gap, or a record does not match its digest or predecessor."""

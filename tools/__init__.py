@@ -1,0 +1,1 @@
+"""Programs that people start: migrate, store, tenant, verify, run, demo."""
