@@ -1,0 +1,107 @@
+"""Everything the catalog refuses, with the offending value attached. No HTTP word here: `web/errors.py` has the one table."""
+
+from collections.abc import Sequence
+
+from cas.digest import Digest
+
+
+class CatalogError(Exception):
+    """Base of every error that the catalog raises on purpose. Its text is a sentence fit for the customer."""
+
+
+class NotFound(CatalogError):
+    """There is no such thing in this scope. Another tenant's object raises the same."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"There is no such {what}.")
+        self.what = what
+
+
+class Conflict(CatalogError):
+    """The change does not fit what is there now, e.g. a file stands where a folder is needed."""
+
+
+class NameTaken(Conflict):
+    """A live object of that name exists already."""
+
+
+class NotEmpty(Conflict):
+    """The device still holds files, live, held or as versions."""
+
+
+class BadPath(CatalogError, ValueError):
+    """The path or name cannot stand inside a device: empty, `.`, `..`, too long, control characters."""
+
+
+class BadRequest(CatalogError, ValueError):
+    """A value is outside its documented limits."""
+
+
+class BadCursor(BadRequest):
+    """The cursor was not made by this list."""
+
+    def __init__(self) -> None:
+        super().__init__("This cursor is not valid. Start again from the first page.")
+
+
+class TooMany(BadRequest):
+    """More items than one request may carry."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        super().__init__(f"At most {limit:,} {what} fit in one request. Send them in parts.")
+        self.limit = limit
+        self.what = what
+
+
+class QuotaExceeded(CatalogError):
+    """The tenant's logical bytes would exceed its quota."""
+
+    def __init__(self, limit_bytes: int, used_bytes: int, wanted_bytes: int) -> None:
+        super().__init__(
+            f"This needs {wanted_bytes:,} bytes and {max(0, limit_bytes - used_bytes):,} of your "
+            f"{limit_bytes:,} are free. Delete files for good, or ask for more space."
+        )
+        self.limit_bytes = limit_bytes
+        self.used_bytes = used_bytes
+        self.wanted_bytes = wanted_bytes
+
+
+class NotPossessed(CatalogError):
+    """A manifest names digests whose bytes this tenant has not sent, or that are damaged."""
+
+    def __init__(self, digests: Sequence[Digest]) -> None:
+        super().__init__(f"{len(digests):,} of the named digests have not been uploaded. Send their bytes first.")
+        self.digests = list(digests)
+
+
+class NotAllowed(CatalogError):
+    """The actor may see this object and may not do this to it."""
+
+
+class TenantSuspended(CatalogError):
+    """Billing suspended or closed the account."""
+
+    def __init__(self) -> None:
+        super().__init__("This account is suspended. Your files are kept; contact support to open it again.")
+
+
+class HandoffReplayed(CatalogError):
+    """The handoff's `jti` was spent before."""
+
+    def __init__(self) -> None:
+        super().__init__("This sign-in link was used already. Go back to the portal and open OTB Cloud again.")
+
+
+class ClaimLost(CatalogError):
+    """The claimed blob row is gone: the sweep took it. The upload must be sent again."""
+
+    def __init__(self) -> None:
+        super().__init__("The upload took too long to be kept. Send it again.")
+
+
+class DatabaseUnavailable(CatalogError):
+    """MariaDB cannot be reached, or gave up on the statement. Nothing was changed, unless the text says otherwise."""
+
+
+class SchemaMismatch(CatalogError):
+    """The database's schema or store id is not the one this code was made for."""
