@@ -1,0 +1,168 @@
+"""The settings: one file and the environment, which wins. The only place that reads either.
+
+They live here because `web` and `tools` may both import `catalog`, and nothing below them needs a setting.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from dotenv import dotenv_values
+
+SECRET_BYTES_MIN: Final = 32
+"""The least length of `SECRET_KEY` and of the shared secret: the output of HMAC-SHA256 (RFC 7518, 3.2)."""
+
+LOOPBACK_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class BadSettings(ValueError):
+    """One or more settings are missing or wrong; `faults` has a sentence for each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the operator chose. Sizes in bytes, times in seconds unless the name says otherwise."""
+
+    app_host: str
+    app_port: int
+    secret_key: str
+    storage_root: Path
+    mariadb_host: str
+    mariadb_port: int
+    mariadb_socket: str | None
+    mariadb_db: str
+    mariadb_user: str
+    mariadb_password: str
+    mariadb_admin_user: str
+    mariadb_admin_password: str
+    otb_portal_shared_secret: str
+    otb_portal_public_key_file: Path | None
+    otb_portal_allowed_skew_seconds: int
+    otb_portal_url: str
+    public_url: str
+    brand_dir: Path | None
+    quota_default_bytes: int
+    hold_days: int
+    session_idle_seconds: int
+    session_seconds_max: int
+    time_zone_default: str
+    upload_bytes_max: int
+
+    @property
+    def is_https(self) -> bool:
+        """Whether customers reach the service by https, so that cookies are `Secure`."""
+        return urlsplit(self.public_url).scheme == "https"
+
+
+class _Reader:
+    """Reads one value at a time and collects a sentence for each fault."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.faults: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self.values.get(name, "") or default
+        if value is None:
+            self.faults.append(f"{name} is not set. Put it into the settings file or the environment.")
+            return ""
+        return value
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        value = self.values.get(name, "") or str(default)
+        if value.isascii() and value.isdigit() and least <= int(value) <= most:
+            return int(value)
+        self.faults.append(f"{name} must be a whole number from {least:,} to {most:,}, not {value!r}.")
+        return default
+
+    def checked(self, name: str, default: str | None, is_good: Callable[[str], bool], want: str) -> str:
+        value = self.text(name, default)
+        if value and not is_good(value):
+            self.faults.append(f"{name} must be {want}.")
+        return value
+
+    def path(self, name: str) -> Path | None:
+        value = self.values.get(name, "")
+        return Path(value) if value else None
+
+
+def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
+    """Read the file (`OTB_CLOUD_SETTINGS`, else `.env` here) under the environment. Raises `BadSettings`."""
+    environ = os.environ if environ is None else environ
+    named = environ.get("OTB_CLOUD_SETTINGS")
+    file = file or Path(named or ".env")
+    if named and not file.is_file():
+        raise BadSettings([f"OTB_CLOUD_SETTINGS names {named}, which is not a file."])
+    from_file = {k: v for k, v in dotenv_values(file, interpolate=False).items() if v} if file.is_file() else {}
+    reader = _Reader({**from_file, **environ})
+    settings = _read(reader)
+    if reader.faults:
+        raise BadSettings(reader.faults)
+    return settings
+
+
+def _read(r: _Reader) -> Settings:
+    secret = f"a random text of at least {SECRET_BYTES_MIN} characters (openssl rand -hex 32)"
+    return Settings(
+        app_host=r.text("APP_HOST", "127.0.0.1"),
+        app_port=r.number("APP_PORT", 5090, 1, 65535),
+        secret_key=r.checked("SECRET_KEY", None, _is_secret, secret),
+        storage_root=Path(
+            r.checked("STORAGE_ROOT", None, lambda v: Path(v).is_absolute(), "an absolute path, e.g. /tank/backups/otb-cloud")
+        ),
+        mariadb_host=r.text("MARIADB_HOST", "127.0.0.1"),
+        mariadb_port=r.number("MARIADB_PORT", 3306, 1, 65535),
+        mariadb_socket=r.text("MARIADB_SOCKET", "") or None,
+        mariadb_db=r.checked("MARIADB_DB", "otb_cloud", _is_identifier, "letters, digits and underscores"),
+        mariadb_user=r.checked("MARIADB_USER", "otb_cloud", _is_identifier, "letters, digits and underscores"),
+        mariadb_password=r.text("MARIADB_PASSWORD"),
+        mariadb_admin_user=r.text("MARIADB_ADMIN_USER", "root"),
+        mariadb_admin_password=r.text("MARIADB_ADMIN_PASSWORD", ""),
+        otb_portal_shared_secret=r.checked("OTB_PORTAL_SHARED_SECRET", None, _is_secret, secret),
+        otb_portal_public_key_file=r.path("OTB_PORTAL_PUBLIC_KEY_FILE"),
+        otb_portal_allowed_skew_seconds=r.number("OTB_PORTAL_ALLOWED_SKEW_SECONDS", 300, 0, 3600),
+        otb_portal_url=r.checked("OTB_PORTAL_URL", "https://portal.outsidethebox.top", _is_url, "an http(s) URL").rstrip("/"),
+        public_url=r.checked("PUBLIC_URL", "https://otb-cloud.outsidethebox.top", _is_public_url, _PUBLIC_URL_WANT).rstrip("/"),
+        brand_dir=r.path("BRAND_DIR"),
+        quota_default_bytes=r.number("QUOTA_DEFAULT_BYTES", 1 << 40, 0, 1 << 60),
+        hold_days=r.number("HOLD_DAYS", 30, 0, 3650),
+        session_idle_seconds=r.number("SESSION_IDLE_SECONDS", 12 * 3600, 60, 30 * 86400),
+        session_seconds_max=r.number("SESSION_SECONDS_MAX", 7 * 86400, 60, 90 * 86400),
+        time_zone_default=r.checked("TIME_ZONE_DEFAULT", "America/Toronto", _is_time_zone, "a time zone's name, e.g. America/Toronto"),
+        upload_bytes_max=r.number("UPLOAD_BYTES_MAX", 1 << 40, 1, 1 << 50),
+    )  # fmt: skip
+
+
+_PUBLIC_URL_WANT: Final = "an https URL without a path (http only for a loopback host)"
+
+
+def _is_secret(value: str) -> bool:
+    return len(value.encode()) >= SECRET_BYTES_MIN
+
+
+def _is_identifier(value: str) -> bool:
+    return value.isascii() and value.replace("_", "a").isalnum() and len(value) <= 64
+
+
+def _is_url(value: str) -> bool:
+    parts = urlsplit(value)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def _is_public_url(value: str) -> bool:
+    parts = urlsplit(value)
+    if not _is_url(value) or parts.path not in {"", "/"} or parts.query or parts.fragment:
+        return False
+    return parts.scheme == "https" or parts.hostname in LOOPBACK_HOSTS
+
+
+def _is_time_zone(value: str) -> bool:
+    return value in available_timezones() and ZoneInfo(value) is not None
