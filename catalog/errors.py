@@ -1,4 +1,4 @@
-"""Everything the catalog refuses, with the offending value attached. No HTTP word here: `web/errors.py` has the one table."""
+"""Everything the catalog refuses, with the offending value attached. No HTTP word: `web/errors.py` has the table."""
 
 from collections.abc import Sequence
 

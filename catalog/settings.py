@@ -87,7 +87,7 @@ class _Reader:
         value = self.text(name, default)
         if value and not is_good(value):
             self.faults.append(f"{name} must be {want}.")
-        return value
+        return value.rstrip("/") if name.endswith("_URL") else value
 
     def path(self, name: str) -> Path | None:
         value = self.values.get(name, "")
@@ -116,7 +116,7 @@ def _read(r: _Reader) -> Settings:
         app_port=r.number("APP_PORT", 5090, 1, 65535),
         secret_key=r.checked("SECRET_KEY", None, _is_secret, secret),
         storage_root=Path(
-            r.checked("STORAGE_ROOT", None, lambda v: Path(v).is_absolute(), "an absolute path, e.g. /tank/backups/otb-cloud")
+            r.checked("STORAGE_ROOT", None, _is_absolute, "an absolute path, e.g. /tank/backups/otb-cloud")
         ),
         mariadb_host=r.text("MARIADB_HOST", "127.0.0.1"),
         mariadb_port=r.number("MARIADB_PORT", 3306, 1, 65535),
@@ -129,19 +129,26 @@ def _read(r: _Reader) -> Settings:
         otb_portal_shared_secret=r.checked("OTB_PORTAL_SHARED_SECRET", None, _is_secret, secret),
         otb_portal_public_key_file=r.path("OTB_PORTAL_PUBLIC_KEY_FILE"),
         otb_portal_allowed_skew_seconds=r.number("OTB_PORTAL_ALLOWED_SKEW_SECONDS", 300, 0, 3600),
-        otb_portal_url=r.checked("OTB_PORTAL_URL", "https://portal.outsidethebox.top", _is_url, "an http(s) URL").rstrip("/"),
-        public_url=r.checked("PUBLIC_URL", "https://otb-cloud.outsidethebox.top", _is_public_url, _PUBLIC_URL_WANT).rstrip("/"),
+        otb_portal_url=r.checked("OTB_PORTAL_URL", "https://portal.outsidethebox.top", _is_url, "an http(s) URL"),
+        public_url=r.checked("PUBLIC_URL", "https://otb-cloud.outsidethebox.top", _is_public_url, _PUBLIC),
         brand_dir=r.path("BRAND_DIR"),
         quota_default_bytes=r.number("QUOTA_DEFAULT_BYTES", 1 << 40, 0, 1 << 60),
         hold_days=r.number("HOLD_DAYS", 30, 0, 3650),
         session_idle_seconds=r.number("SESSION_IDLE_SECONDS", 12 * 3600, 60, 30 * 86400),
         session_seconds_max=r.number("SESSION_SECONDS_MAX", 7 * 86400, 60, 90 * 86400),
-        time_zone_default=r.checked("TIME_ZONE_DEFAULT", "America/Toronto", _is_time_zone, "a time zone's name, e.g. America/Toronto"),
+        time_zone_default=r.checked("TIME_ZONE_DEFAULT", "America/Toronto", _is_time_zone, _ZONE),
         upload_bytes_max=r.number("UPLOAD_BYTES_MAX", 1 << 40, 1, 1 << 50),
     )  # fmt: skip
 
 
-_PUBLIC_URL_WANT: Final = "an https URL without a path (http only for a loopback host)"
+_PUBLIC: Final = "an https URL without a path (http only for a loopback host)"
+
+
+_ZONE: Final = "a time zone's name, e.g. America/Toronto"
+
+
+def _is_absolute(value: str) -> bool:
+    return Path(value).is_absolute()
 
 
 def _is_secret(value: str) -> bool:

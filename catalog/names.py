@@ -1,0 +1,84 @@
+"""What a file's name tells: the folded form that search compares, and the kind of content the name promises."""
+
+import mimetypes
+import unicodedata
+from typing import Final
+
+from catalog.values import MediaKind
+
+FOLD_CHARACTERS_MAX: Final = 512
+
+_MORE_TYPES: Final = {
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".heif": "image/heif",
+    ".webp": "image/webp",
+    ".jxl": "image/jxl",
+    ".cr2": "image/x-canon-cr2",
+    ".nef": "image/x-nikon-nef",
+    ".arw": "image/x-sony-arw",
+    ".dng": "image/x-adobe-dng",
+    ".mkv": "video/x-matroska",
+    ".m4v": "video/x-m4v",
+    ".mts": "video/mp2t",
+    ".m4a": "audio/mp4",
+    ".flac": "audio/flac",
+    ".opus": "audio/ogg",
+    ".md": "text/markdown",
+    ".epub": "application/epub+zip",
+}
+_DOCUMENT_TYPES: Final = frozenset(
+    {"application/pdf", "application/rtf", "application/epub+zip", "application/msword", "application/json"}
+)
+_DOCUMENT_PREFIXES: Final = (
+    "text/",
+    "application/vnd.oasis.opendocument",
+    "application/vnd.openxmlformats",
+    "application/vnd.ms-",
+)
+# An own table, so that the machine's mime.types cannot change what customers see.
+_TYPES: Final = mimetypes.MimeTypes(filenames=())
+
+
+def fold(name: bytes) -> str:
+    """The form that search and order compare: NFKD, case folded, without combining marks (UAX 15, Unicode 3.13)."""
+    decomposed = unicodedata.normalize("NFKD", name.decode("utf-8", "replace").casefold())
+    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return unicodedata.normalize("NFKD", plain)[:FOLD_CHARACTERS_MAX]
+
+
+def media_type(name: bytes) -> str:
+    """The media type that the name's extension promises, else application/octet-stream."""
+    extension = "." + name.decode("utf-8", "replace").rpartition(".")[2].lower()
+    known = _MORE_TYPES.get(extension)
+    return known or _TYPES.guess_type("x" + extension, strict=False)[0] or "application/octet-stream"
+
+
+def media_kind(name: bytes) -> MediaKind:
+    """What a person would call a file of this name."""
+    of_type = media_type(name)
+    major = of_type.partition("/")[0]
+    if major in {"image", "video", "audio"}:
+        return MediaKind(major)
+    if of_type in _DOCUMENT_TYPES or of_type.startswith(_DOCUMENT_PREFIXES):
+        return MediaKind.DOCUMENT
+    return MediaKind.OTHER
+
+
+def split_extension(name: bytes) -> tuple[bytes, bytes]:
+    """(`IMG_1`, `.jpg`) of `IMG_1.jpg`; a name that only begins with a dot has no extension."""
+    base, dot, extension = name.rpartition(b".")
+    return (base, dot + extension) if base else (name, b"")
+
+
+def numbered(name: bytes, suffix: bytes, count: int) -> bytes:
+    """`IMG-recovered.jpg`, then `IMG-recovered-2.jpg` …, cut so that it still is a name of at most 255 bytes."""
+    base, extension = split_extension(name)
+    tail = suffix + (b"-%d" % count if count > 1 else b"")
+    room = 255 - len(tail) - len(extension)
+    if room < 1:
+        base, extension, room = name, b"", 255 - len(tail)
+    cut = base[:room]
+    while cut and len(cut) < len(base) and (base[len(cut)] & 0xC0) == 0x80:
+        cut = cut[:-1]
+    return cut + tail + extension

@@ -1,0 +1,385 @@
+"""The catalog's value types. Parsed once, at the edge: a path that could escape cannot exist further in."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Generic, TypeVar
+
+from cas.blob import Blob
+from cas.digest import Digest
+from catalog.errors import BadPath
+
+NAME_BYTES_MAX: Final = 255
+PATH_BYTES_MAX: Final = 4096
+PATH_LEVELS_MAX: Final = 64
+
+T = TypeVar("T")
+
+
+class Area(StrEnum):
+    """The two areas of a device whose content is entries."""
+
+    ORIGINALS = "originals"
+    DERIVED = "derived"
+
+
+class EntryKind(StrEnum):
+    DIRECTORY = "directory"
+    FILE = "file"
+    LINK = "link"
+
+
+class MediaKind(StrEnum):
+    """What a person would call the content."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DOCUMENT = "document"
+    OTHER = "other"
+
+
+class DeviceKind(StrEnum):
+    LAPTOP = "laptop"
+    PHONE = "phone"
+    TABLET = "tablet"
+    WORKPC = "workpc"
+    HOMEPC = "homepc"
+    SERVER = "server"
+    OTHER = "other"
+
+
+class Removal(StrEnum):
+    """Why an entry's interval ended.
+
+    `deleted` and `replaced` keep bytes that count in the quota; `renamed`, `amended` (same bytes, other times or
+    mode) and `recovered` (was `deleted`, lives again since) have a successor that counts instead.
+    """
+
+    DELETED = "deleted"
+    REPLACED = "replaced"
+    RENAMED = "renamed"
+    AMENDED = "amended"
+    RECOVERED = "recovered"
+
+
+class Role(StrEnum):
+    OWNER = "owner"
+    MEMBER = "member"
+    STAFF = "staff"
+
+
+class DateKind(StrEnum):
+    """Which date a search means. `taken` falls back to `modified` where no date taken is known."""
+
+    TAKEN = "taken"
+    MODIFIED = "modified"
+    UPLOADED = "uploaded"
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPath:
+    """A path inside one area of one device: names from the area's root down; `EntryPath(())` is the root."""
+
+    names: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.names) > PATH_LEVELS_MAX:
+            raise BadPath(f"A path has at most {PATH_LEVELS_MAX} levels. Move this folder further up.")
+        if sum(len(name) + 1 for name in self.names) > PATH_BYTES_MAX:
+            raise BadPath(f"A path has at most {PATH_BYTES_MAX:,} bytes. Shorten the folders' names.")
+        for name in self.names:
+            check_name(name)
+
+    @classmethod
+    def parse(cls, text: str) -> "EntryPath":
+        """Parse `a/b/c`: no empty, `.` or `..` name, no control character, no `/` at the ends. Raises `BadPath`."""
+        names = tuple(parse_name(part) for part in text.split("/")) if text else ()
+        return cls(names)
+
+    @classmethod
+    def parse_bytes(cls, raw: bytes) -> "EntryPath":
+        """Parse a path of any bytes but NUL, as file systems hold them (`path_bytes`). Raises `BadPath`."""
+        return cls(tuple(raw.split(b"/")) if raw else ())
+
+    @property
+    def parent(self) -> "EntryPath":
+        return EntryPath(self.names[:-1])
+
+    @property
+    def name(self) -> bytes:
+        return self.names[-1] if self.names else b""
+
+    @property
+    def raw(self) -> bytes:
+        return b"/".join(self.names)
+
+    def child(self, name: bytes) -> "EntryPath":
+        return EntryPath((*self.names, name))
+
+    def __str__(self) -> str:
+        return self.raw.decode("utf-8", "replace")
+
+
+def check_name(name: bytes) -> None:
+    """Raise `BadPath` unless `name` can be one name in a directory."""
+    if not name:
+        raise BadPath("A name is empty. Give every folder and file a name, without doubled slashes.")
+    if name in (b".", b".."):
+        raise BadPath("A path must not contain “.” or “..” as a name. Give the full path from the device's root.")
+    if b"/" in name or b"\0" in name:
+        raise BadPath("A name must not contain a slash or a NUL character. Rename the file.")
+    if len(name) > NAME_BYTES_MAX:
+        raise BadPath(f"A name has at most {NAME_BYTES_MAX} bytes; this one has {len(name)}. Shorten it.")
+
+
+def parse_name(text: str) -> bytes:
+    """One name as a person or a URL writes it: `check_name`, and no control characters. Raises `BadPath`."""
+    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):
+        raise BadPath("A name must not contain control characters such as tab or line feed. Rename the file.")
+    try:
+        name = text.encode()
+    except UnicodeEncodeError as e:
+        raise BadPath("A name is not valid Unicode. Send its bytes as path_bytes instead.") from e
+    check_name(name)
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something: `kind` is user, device, staff, operator or system; `address` the client's, if any."""
+
+    kind: str
+    name: str
+    id: int | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A page of a list, and the cursor of the next one, or None."""
+
+    items: list[T]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    id: int
+    uuid: str
+    billing_client: str
+    label: str
+    status: str
+    quota_bytes: int
+    used_bytes: int
+    time_zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    id: int
+    name: str
+    email: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    id: int
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffClaims:
+    """A verified handoff: what OTB Billing says of who comes. `expires_at` includes the allowed skew."""
+
+    jti: str
+    expires_at: datetime
+    billing_client: str
+    subject: str
+    email: str
+    name: str
+    label: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """A live session: either a tenant's user, or staff without any tenant."""
+
+    id_hash: bytes
+    tenant: Tenant | None
+    user: User | None
+    staff: Staff | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceTokenView:
+    tenant: Tenant
+    device_id: int
+    token_id: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceToken:
+    id: int
+    label: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    id: int
+    name: str
+    kind: DeviceKind
+    source_directories: list[str]
+    created_at: datetime
+    last_upload_at: datetime | None
+    file_count: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One interval of one name. `uploaded_at` is when it was added; `path` includes the name."""
+
+    id: int
+    device_id: int
+    device_name: str
+    area: Area
+    node_id: int
+    path: EntryPath
+    name: bytes
+    kind: EntryKind
+    blob: Blob | None
+    size_bytes: int
+    mode: int | None
+    mtime_ns: int
+    taken_ns: int | None
+    uploaded_at: datetime
+    media_kind: MediaKind
+    media_type: str
+    link_target: bytes | None
+    removed_at: datetime | None
+    removal: Removal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One change set of one device. `sequence` counts from 1 in the device."""
+
+    device_id: int
+    sequence: int
+    at: datetime
+    actor_kind: str
+    actor: str
+    note: str
+    added: int
+    removed: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitResult:
+    """What a commit did. `manifest` is None when nothing changed. `entry_ids`: per change, the entry it left, or 0."""
+
+    manifest: Manifest | None
+    added: int
+    replaced: int
+    unchanged: int
+    removed: int
+    entry_ids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Claimable:
+    """What is known of staged bytes before they are placed."""
+
+    digest: Digest
+    size_bytes: int
+    stored_bytes: int
+    crc32: int
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claimed blob row. `blob_id` is its incarnation; `possessed`: this tenant had these bytes already."""
+
+    blob_id: int
+    digest: Digest
+    possessed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEvent:
+    id: int
+    at: datetime
+    actor_kind: str
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, object]
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    used_bytes: int
+    quota_bytes: int
+    file_count: int
+    device_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A saved selection. `size_bytes` is the zip's length, None until it is planned; `etag` names the plan."""
+
+    id: int
+    name: str
+    created_at: datetime
+    member_count: int
+    content_bytes: int
+    size_bytes: int | None
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of an export. `path` is as stored, names not made safe; the children of one folder are contiguous."""
+
+    position: int
+    path: EntryPath
+    kind: EntryKind
+    blob: Blob | None
+    mtime_ns: int
+    mode: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRow:
+    id: int
+    blob: Blob
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRecord:
+    """The outcome of re-reading one blob: good, damaged or missing."""
+
+    blob_id: int
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubRun:
+    """A pass of tools/verify; `last_blob_id` is where it stands."""
+
+    id: int
+    started_at: datetime
+    finished_at: datetime | None
+    last_blob_id: int
+    counts: dict[str, int] = field(default_factory=dict)
