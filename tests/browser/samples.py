@@ -1,0 +1,224 @@
+"""Sample contexts for every template, as the handlers would give them: the preview shows them, the template tests render them.
+
+The names are awkward on purpose: long, right-to-left, emoji, markup, bidirectional controls.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Final
+
+from cas.blob import OWN_FILE, Blob, Encoding
+from cas.digest import Digest
+from catalog.values import (
+    Area,
+    AuditEvent,
+    Device,
+    DeviceKind,
+    DeviceToken,
+    Entry,
+    EntryKind,
+    EntryPath,
+    MediaKind,
+    Removal,
+    Role,
+    Usage,
+)
+
+NOW: Final = datetime.now(UTC).replace(microsecond=0)
+GIB: Final = 1 << 30
+PORTAL: Final = "https://portal.outsidethebox.top"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One page: where the preview serves it, its template, context and status."""
+
+    url: str
+    template: str
+    context: dict[str, Any]
+    status: int = 200
+
+
+def blob(size_bytes: int = 4_718_592) -> Blob:
+    return Blob(Digest.of(str(size_bytes).encode()), size_bytes, size_bytes, 7, Encoding.IDENTITY, OWN_FILE)
+
+
+def entry(
+    id: int,
+    path: str,
+    *,
+    kind: EntryKind = EntryKind.FILE,
+    media_kind: MediaKind = MediaKind.OTHER,
+    media_type: str = "application/octet-stream",
+    size_bytes: int = 4_718_592,
+    age: timedelta = timedelta(days=40),
+    removed: timedelta | None = None,
+    removal: Removal | None = None,
+    device: str = "laptop",
+    area: Area = Area.ORIGINALS,
+) -> Entry:
+    where = EntryPath.parse_bytes(path.encode())
+    is_file = kind is EntryKind.FILE
+    return Entry(
+        id=id,
+        device_id=1,
+        device_name=device,
+        area=area,
+        node_id=id,
+        path=where,
+        name=where.name,
+        kind=kind,
+        blob=blob(size_bytes) if is_file else None,
+        size_bytes=size_bytes if is_file else 0,
+        mode=0o644,
+        mtime_ns=int((NOW - age).timestamp()) * 1_000_000_000,
+        taken_ns=None,
+        uploaded_at=NOW - min(age, timedelta(hours=3)),
+        media_kind=media_kind,
+        media_type=media_type,
+        link_target=b"../elsewhere" if kind is EntryKind.LINK else None,
+        removed_at=NOW - removed if removed else None,
+        removal=removal,
+    )
+
+
+def image(id: int, path: str, **more: Any) -> Entry:
+    return entry(id, path, media_kind=MediaKind.IMAGE, media_type="image/jpeg", **more)
+
+
+DEVICES: Final = [
+    Device(1, "laptop", DeviceKind.LAPTOP, ["/home/maya/Pictures", "/home/maya/Documents"], NOW, NOW - timedelta(hours=2), 9_214, 212 * GIB),
+    Device(2, "Maya’s phone", DeviceKind.PHONE, [], NOW, NOW - timedelta(days=1), 3_120, 64 * GIB),
+    Device(3, "studio PC", DeviceKind.WORKPC, ["D:\\Projects"], NOW, NOW - timedelta(days=12), 146, 31 * GIB),
+    Device(4, "old tablet", DeviceKind.TABLET, [], NOW, None, 0, 0),
+]  # fmt: skip
+KINDS: Final = [kind.value for kind in DeviceKind]
+MEDIA_KINDS: Final = [kind.value for kind in MediaKind]
+TOKENS: Final = [
+    DeviceToken(5, "nightly backup", NOW - timedelta(days=90), NOW - timedelta(hours=8)),
+    DeviceToken(6, "camera import", NOW - timedelta(days=3), None),
+]
+FOLDER: Final = [
+    entry(10, "Photos/2019", kind=EntryKind.DIRECTORY),
+    entry(11, "Photos/2020 – Gaspésie", kind=EntryKind.DIRECTORY),
+    entry(12, "Photos/العائلة", kind=EntryKind.DIRECTORY),
+    image(13, "Photos/IMG_2041.jpg"),
+    image(14, "Photos/IMG_2042 (edited, final, really final, sent to the printer and to Grandma).jpg", size_bytes=12_600_000),
+    entry(15, "Photos/first steps 👣.mp4", media_kind=MediaKind.VIDEO, media_type="video/mp4", size_bytes=3 * GIB + 77, age=timedelta(hours=5)),
+    entry(16, "Photos/song for Léo.flac", media_kind=MediaKind.AUDIO, media_type="audio/flac", age=timedelta(days=1)),
+    entry(17, "Photos/Contract <b>draft</b>.pdf", media_kind=MediaKind.DOCUMENT, media_type="application/pdf", size_bytes=91_000),
+    entry(18, "Photos/invoice\u202egpj.exe", size_bytes=0),
+    entry(19, "Photos/latest", kind=EntryKind.LINK),
+]  # fmt: skip
+EVENTS: Final = [
+    AuditEvent(90, NOW - timedelta(minutes=3), "user", "Maya Chen", "manifest.commit", "laptop", {"added": 214, "removed": 0, "size_bytes": 2 * GIB}, "203.0.113.7"),
+    AuditEvent(89, NOW - timedelta(minutes=12), "user", "Maya Chen", "session.start", "Maya Chen", {}, "203.0.113.7"),
+    AuditEvent(88, NOW - timedelta(hours=30), "device", "nightly backup", "manifest.commit", "studio PC", {"added": 3}, "2001:db8::7"),
+    AuditEvent(87, NOW - timedelta(hours=31), "user", "Jordan Okafor", "entries.delete", "laptop", {"entries": 2}, "198.51.100.23"),
+    AuditEvent(86, NOW - timedelta(days=9), "system", "otb-cloud", "hold.purge", "laptop", {"entries": 12}, None),
+]  # fmt: skip
+
+
+def common(active: str, **more: Any) -> dict[str, Any]:
+    """The names that every signed-in page is given."""
+    me = {
+        "tenant_id": "7",
+        "tenant_label": "Maple Street Photography",
+        "user_name": "Maya Chen",
+        "user_email": "maya@maplestreet.example",
+        "role": Role.OWNER,
+        "time_zone": "America/Toronto",
+    }
+    usage = Usage(used_bytes=331 * GIB, quota_bytes=1024 * GIB, file_count=12_480, device_count=4)
+    return {"me": me, "csrf_token": "sample", "usage": usage, "active": active, "portal_url": PORTAL, **more}
+
+
+def samples() -> Iterator[Sample]:
+    """Every page in every state worth looking at."""
+    yield from _ways_in()
+    yield from _devices()
+    yield from _files()
+    yield from _finding()
+
+
+def _ways_in() -> Iterator[Sample]:
+    out = {"portal_url": PORTAL, "request_id": "7f3a91c2"}
+    yield Sample("/x/sign-in", "sign_in_required.html", out, 401)
+    for reason in ("expired", "replayed", "forged", "audience", "suspended", "unavailable"):
+        yield Sample(f"/x/refused-{reason}", "handoff_refused.html", out | {"reason": reason}, 403)
+    yield Sample("/x/staff", "staff.html", out | {"staff_name": "Sam Rivera", "csrf_token": "sample"}, 403)
+    fault = {"title": "The database is not answering", "sentence": "Nothing was changed.", "advice": "Wait a minute, then try again.", "request_id": "7f3a91c2"}  # fmt: skip
+    yield Sample("/x/error-out", "error.html", out | fault | {"status": 503}, 503)
+    missing = {"title": "There is nothing here", "sentence": "There is no such file.", "advice": "It may have been renamed or deleted. Look in its folder, or search for it.", "status": 404}  # fmt: skip
+    yield Sample("/x/error", "error.html", common("", request_id="7f3a91c2", **missing), 404)
+    recent = [row for row in FOLDER if row.kind is EntryKind.FILE]
+    yield Sample("/", "dashboard.html", common("home", devices=DEVICES, recent=recent))
+    yield Sample("/x/dashboard-new", "dashboard.html", common("home", devices=[], recent=[]))
+    yield Sample("/x/dashboard-device", "dashboard.html", common("home", devices=DEVICES[3:], recent=[]))
+    full = common("home", devices=DEVICES, recent=recent, notice={"tone": "good", "text": "Welcome back."})
+    full["usage"] = Usage(1_000 * GIB, 1024 * GIB, 12_480, 4)
+    yield Sample("/x/dashboard-full", "dashboard.html", full)
+
+
+def _devices() -> Iterator[Sample]:
+    yield Sample("/devices", "devices.html", common("devices", devices=DEVICES, kinds=KINDS))
+    yield Sample("/x/devices-new", "devices.html", common("devices", devices=[], kinds=KINDS))
+    refused = {"form": {"name": "laptop", "kind": "phone", "source_directories": "/a\n/b"}, "problem": "There is a device of that name already. Choose another name."}  # fmt: skip
+    yield Sample("/x/devices-refused", "devices.html", common("devices", devices=DEVICES, kinds=KINDS, **refused))
+    device = {"device": DEVICES[0], "kinds": KINDS, "tokens": TOKENS, "removable": False, "may_manage": True}
+    yield Sample("/devices/1", "device.html", common("devices", **device))
+    made = device | {"new_token": {"label": "nas", "token": "otb_1_6hKq2Zr8vXw0YtB4nLmPcD3sFgJ7aE9u"}, "notice": {"tone": "good", "text": "Saved."}}
+    yield Sample("/x/device-token", "device.html", common("devices", **made))
+    bare = {"device": DEVICES[3], "kinds": KINDS, "tokens": [], "removable": True, "may_manage": True}
+    yield Sample("/devices/4", "device.html", common("devices", **bare))
+
+
+def _files() -> Iterator[Sample]:
+    here = {"device": DEVICES[0], "area": "originals", "path": EntryPath.parse("Photos"), "directory_id": 9}
+    listed = {"entries": FOLDER, "next": "c2", "cursor": None, "may_upload": True}
+    yield Sample("/files/1/originals/Photos", "files.html", common("devices", **here, **listed))
+    top = here | {"path": EntryPath(()), "directory_id": None}
+    root = [entry(9, "Photos", kind=EntryKind.DIRECTORY), entry(8, "Documents", kind=EntryKind.DIRECTORY)]
+    yield Sample("/files/1/originals/", "files.html", common("devices", **top, **listed | {"entries": root, "next": None}))
+    nothing = {"entries": [], "next": None, "cursor": None, "may_upload": True}
+    yield Sample("/x/files-empty", "files.html", common("devices", **top, **nothing))
+    derived = top | {"area": "derived"} | nothing | {"may_upload": False}
+    yield Sample("/files/1/derived/", "files.html", common("devices", **derived))
+    deep = here | {"path": EntryPath.parse("Photos/2020 – Gaspésie/Percé & Île-Bonaventure/RAW?/Day #3")}
+    many = [image(1000 + n, f"Photos/IMG_{n:04}.jpg") for n in range(100)]
+    yield Sample("/x/files-many", "files.html", common("devices", **deep, **listed | {"entries": many, "cursor": "c1"}))
+    file = {"device": DEVICES[0], "versions": [], "uploaded_by": {"actor": "Maya Chen"}, "may_change": True, "preview": None}
+    shown = image(13, "Photos/IMG_2041.jpg")
+    old = image(3, "Photos/IMG_2041.jpg", age=timedelta(days=60), removed=timedelta(days=3), removal=Removal.REPLACED)
+    with_versions = file | {"entry": shown, "preview": "image", "versions": [shown, old]}
+    yield Sample("/entries/13", "entry.html", common("devices", **with_versions))
+    yield Sample("/x/entry-tall", "entry.html", common("devices", **with_versions | {"entry": image(21, "Photos/tall.jpg")}))
+    yield Sample("/entries/15", "entry.html", common("devices", **file | {"entry": FOLDER[5], "preview": "video"}))
+    yield Sample("/entries/16", "entry.html", common("devices", **file | {"entry": FOLDER[6], "preview": "audio"}))
+    yield Sample("/entries/17", "entry.html", common("devices", **file | {"entry": FOLDER[7]}))
+    held = image(30, "Photos/sunset.jpg", removed=timedelta(days=2), removal=Removal.DELETED)
+    gone = {"entry": held, "gone_at": NOW + timedelta(days=28), "preview": "image", "may_change": False}
+    yield Sample("/x/entry-held", "entry.html", common("devices", **file | gone))
+
+
+def _finding() -> Iterator[Sample]:
+    query = {"q": "", "from_day": "", "to_day": "", "by": "modified", "device": "", "area": "", "kind": ""}
+    form = {"devices": DEVICES, "kinds": MEDIA_KINDS, "today": date.today(), "cursor": None, "next": None}  # noqa: DTZ011
+    blank = form | {"query": query, "asked": False, "query_string": "", "entries": []}
+    yield Sample("/search", "search.html", common("search", **blank))
+    found = form | {"query": query | {"q": "img", "kind": "image"}, "asked": True, "query_string": "q=img&kind=image", "entries": FOLDER[2:], "next": "c9"}  # fmt: skip
+    yield Sample("/x/search-found", "search.html", common("search", **found))
+    none = found | {"entries": [], "next": None, "query": query | {"q": "zzz <i>", "from_day": "2024-05-03", "to_day": "2024-05-03"}}  # fmt: skip
+    yield Sample("/x/search-none", "search.html", common("search", **none))
+    wrong = none | {"problem": "30 February 2024 is not a day. Write days as 2024-02-28."}
+    yield Sample("/x/search-wrong", "search.html", common("search", **wrong))
+    held = [image(40 + n, f"Photos/sunset {n}.jpg", removed=timedelta(days=n + 1), removal=Removal.DELETED) for n in range(6)]
+    left = {row.id: NOW + timedelta(days=28, hours=-117 * n) for n, row in enumerate(held)}
+    deleted = {"entries": held, "hold_days": 30, "gone_at": left, "next": None, "cursor": None}
+    recovered = {"notice": {"tone": "good", "text": "2 files are back in their places."}}
+    yield Sample("/deleted", "deleted.html", common("deleted", **deleted, **recovered))
+    yield Sample("/x/deleted-none", "deleted.html", common("deleted", **deleted | {"entries": [], "gone_at": {}}))
+    events = {"events": EVENTS, "actions": ["manifest.commit", "session.start"], "action": "", "next": "c3", "cursor": None}
+    yield Sample("/audit", "audit.html", common("activity", **events))
+    yield Sample("/x/audit-none", "audit.html", common("activity", **events | {"events": [], "action": "session.start", "next": None}))
