@@ -1,0 +1,370 @@
+"""The zip of an export: any names, any sizes, any number of members, and always exactly as long as planned."""
+
+import io
+import shutil
+import subprocess
+import zipfile
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from datetime import UTC, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import anyio
+import pytest
+from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stream_zip import CRC32IntegrityError
+
+from cas.blob import OWN_FILE, Blob, Encoding
+from cas.digest import Digest
+from cas.errors import BlobDamaged, BlobMissing
+from catalog.values import EntryKind, EntryPath, Member
+from web.zip_export import plan_zip, zip_pieces
+from web.zip_layout import LIMIT_16, ZipLayout
+from web.zip_names import KeySet, ZipNames, safe_name
+
+TORONTO = ZoneInfo("America/Toronto")
+MTIME_NS = 1_714_745_100_000_000_000
+
+
+def blob_of(data: bytes, size_bytes: int | None = None) -> Blob:
+    return Blob(
+        Digest(blake3(data).digest()),
+        len(data) if size_bytes is None else size_bytes,
+        len(data),
+        zlib.crc32(data),
+        Encoding.IDENTITY,
+        OWN_FILE,
+    )
+
+
+class Tree:
+    """Members and their bytes, as the catalog and the store would give them."""
+
+    def __init__(self) -> None:
+        self.members: list[Member] = []
+        self.contents: dict[Digest, bytes] = {}
+
+    def add(self, path: bytes, data: bytes | None, mtime_ns: int = MTIME_NS, mode: int | None = None) -> None:
+        blob = None if data is None else blob_of(data)
+        if blob is not None and data is not None:
+            self.contents[blob.digest] = data
+        kind = EntryKind.DIRECTORY if data is None else EntryKind.FILE
+        names = tuple(path.split(b"/"))
+        self.members.append(Member(len(self.members), EntryPath(names), kind, blob, mtime_ns, mode))
+
+    async def pages(self, size: int) -> AsyncIterator[list[Member]]:
+        for start in range(0, len(self.members), size):
+            yield self.members[start : start + size]
+
+    def read(self, blob: Blob) -> Iterator[bytes]:
+        yield self.contents[blob.digest]
+
+
+async def zipped(tree: Tree, zone: tzinfo = UTC) -> bytes:
+    """The zip's bytes, having checked that they are as long as planned."""
+    page = 7 if len(tree.members) < 1000 else 1000
+    planned = await plan_zip(tree.pages(page), zone)
+    limiter = anyio.CapacityLimiter(1)
+    async with aclosing(zip_pieces(tree.pages(page), zone, tree.read, limiter)) as pieces:
+        data = b"".join([piece async for piece in pieces])
+    assert len(data) == planned.size_bytes
+    return data
+
+
+def names_in(tree: Tree) -> list[str]:
+    namer = ZipNames()
+    return [namer.name(m.path, is_directory=m.kind is EntryKind.DIRECTORY) for m in tree.members]
+
+
+@pytest.mark.anyio
+async def test_content_times_and_folders_survive() -> None:
+    tree = Tree()
+    tree.add("Été".encode(), None)
+    tree.add("Été/plage ☀.jpg".encode(), b"sand" * 1000, mode=0o100640)
+    tree.add("Été/empty".encode(), None)
+    tree.add(b"nothing.txt", b"")
+    with zipfile.ZipFile(io.BytesIO(await zipped(tree, TORONTO))) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["Été/", "Été/plage ☀.jpg", "Été/empty/", "nothing.txt"]
+        photo = archive.getinfo("Été/plage ☀.jpg")
+        assert archive.read(photo) == b"sand" * 1000
+        # 2024-05-03 14:05 UTC, on Toronto's clock.
+        assert photo.date_time == (2024, 5, 3, 10, 5, 0)
+        assert int.from_bytes(photo.extra[5:9], "little") * 1_000_000_000 == MTIME_NS
+        assert photo.external_attr >> 16 == 0o100640
+        assert photo.compress_type == zipfile.ZIP_STORED
+        assert archive.getinfo("Été/empty/").is_dir()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("mtime_ns", "date_time"),
+    [
+        (-(10**18), (1980, 1, 1, 0, 0, 0)),
+        (0, (1980, 1, 1, 0, 0, 0)),
+        (2_200_000_000 * 10**9, (2039, 9, 18, 23, 6, 40)),
+        (4_354_819_199 * 10**9, (2107, 12, 31, 23, 59, 58)),
+        (9_000_000_000 * 10**9, (2107, 12, 31, 23, 59, 58)),
+        (2**63 - 1, (2107, 12, 31, 23, 59, 58)),
+    ],
+)
+async def test_times_that_a_zip_cannot_hold_are_clamped(
+    mtime_ns: int, date_time: tuple[int, int, int, int, int, int]
+) -> None:
+    tree = Tree()
+    tree.add(b"ordinary", b"1")
+    tree.add(b"odd", b"2", mtime_ns)
+    tree.add(b"ordinary too", b"3")
+    with zipfile.ZipFile(io.BytesIO(await zipped(tree))) as archive:
+        assert archive.testzip() is None
+        assert archive.getinfo("odd").date_time == date_time
+        assert archive.getinfo("ordinary too").date_time == (2024, 5, 3, 14, 5, 0)
+
+
+@pytest.mark.anyio
+async def test_empty_export_is_a_valid_zip() -> None:
+    data = await zipped(Tree())
+    assert zipfile.ZipFile(io.BytesIO(data)).namelist() == []
+
+
+@pytest.mark.anyio
+async def test_more_members_than_zip32_counts(tmp_path: Path) -> None:
+    tree = Tree()
+    for number in range(LIMIT_16 + 10):
+        tree.add(b"%06d" % number, b"x")
+    archive = tmp_path / "many.zip"
+    archive.write_bytes(await zipped(tree))
+    with zipfile.ZipFile(archive) as read:
+        assert len(read.namelist()) == LIMIT_16 + 10
+        assert read.read("065544") == b"x"
+    assert run("7z", "t", str(archive)) == 0
+    assert run("unzip", "-tqq", str(archive)) == 0
+
+
+def run(*command: str) -> int:
+    assert shutil.which(command[0]), f"apt-get install the package of {command[0]}"
+    return subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
+
+
+class Zeros:
+    """A tree of large files that take no disk: their bytes are zeros made on the way."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        crc = [self._crc(size) for size in sizes]
+        digest = Digest.of(b"zeros")
+        self.members = [
+            Member(
+                n,
+                EntryPath((b"%d.bin" % n,)),
+                EntryKind.FILE,
+                Blob(digest, size, size, crc[n], Encoding.IDENTITY, OWN_FILE),
+                MTIME_NS,
+                None,
+            )
+            for n, size in enumerate(sizes)
+        ]
+
+    def _crc(self, size: int) -> int:
+        crc = 0
+        for piece in self._pieces(size):
+            crc = zlib.crc32(piece, crc)
+        return crc
+
+    def _pieces(self, size: int) -> Iterator[bytes]:
+        block = bytes(1 << 20)
+        for _ in range(size >> 20):
+            yield block
+        yield block[: size & 0xFFFFF]
+
+    async def pages(self) -> AsyncIterator[list[Member]]:
+        yield self.members
+
+    def read(self, blob: Blob) -> Iterator[bytes]:
+        return self._pieces(blob.size_bytes)
+
+
+@pytest.mark.anyio
+async def test_zip64_where_needed_and_nowhere_else(tmp_path: Path) -> None:
+    """A file over 4 GiB, and a small one behind it: sparse on disk, so that it costs little."""
+    tree = Zeros([1, (1 << 32) + 3, 2])
+    planned = await plan_zip(tree.pages(), UTC)
+    archive = tmp_path / "big.zip"
+    with archive.open("wb") as file:
+        async for piece in zip_pieces(tree.pages(), UTC, tree.read, anyio.CapacityLimiter(1)):
+            if piece.count(0) == len(piece):
+                file.seek(len(piece), io.SEEK_CUR)
+            else:
+                file.write(piece)
+        assert file.tell() == planned.size_bytes
+    with zipfile.ZipFile(archive) as read:
+        small, big, behind = read.infolist()
+        assert (small.file_size, big.file_size, behind.file_size) == (1, (1 << 32) + 3, 2)
+        assert (small.extract_version, big.extract_version, behind.extract_version) == (20, 45, 45)
+        assert read.read("2.bin") == b"\0\0"
+    assert run("7z", "t", str(archive), "2.bin") == 0
+    assert run("unzip", "-tqq", str(archive), "2.bin") == 0
+
+
+@pytest.mark.anyio
+async def test_many_files_of_together_over_4_gib_need_no_zip64_in_front() -> None:
+    tree = Zeros([])
+    layout = ZipLayout(UTC)
+    blob = Blob(Digest.of(b""), 1 << 30, 1 << 30, 0, Encoding.IDENTITY, OWN_FILE)
+    placed = [layout.add(Member(n, EntryPath((b"%d" % n,)), EntryKind.FILE, blob, MTIME_NS, None)) for n in range(6)]
+    assert tree.members == []
+    assert [member.is_zip64 for member in placed] == [False] * 4 + [True] * 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [BlobDamaged("wrong"), BlobMissing("gone")])
+async def test_a_damaged_blob_breaks_the_zip(error: Exception) -> None:
+    tree = Tree()
+    tree.add(b"good", b"good")
+    tree.add(b"bad", b"bad")
+    bad = blob_of(b"bad").digest
+
+    def read(blob: Blob) -> Iterator[bytes]:
+        yield tree.contents[blob.digest][:1]
+        if blob.digest == bad:
+            raise error
+        yield tree.contents[blob.digest][1:]
+
+    with pytest.raises(type(error)):
+        async for _ in zip_pieces(tree.pages(2), UTC, read, anyio.CapacityLimiter(1)):
+            pass
+
+
+@pytest.mark.anyio
+async def test_wrong_bytes_are_never_zipped_as_if_whole() -> None:
+    tree = Tree()
+    tree.add(b"file", b"right")
+    tree.contents[blob_of(b"right").digest] = b"wrong"
+    with pytest.raises(CRC32IntegrityError):
+        async for _ in zip_pieces(tree.pages(2), UTC, tree.read, anyio.CapacityLimiter(1)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [
+        (b"photo.jpg", "photo.jpg"),
+        (b"a:b?.txt", "a_b_.txt"),
+        (b"back\\slash", "back_slash"),
+        (b"C:", "C_"),
+        (b"CON", "CON_"),
+        (b"con.txt", "con_.txt"),
+        (b"Com1 .tar.gz", "Com1_.tar.gz"),
+        (b"console", "console"),
+        (b"lpt9.", "lpt9_"),
+        (b"ends. . ", "ends"),
+        (b"...", "_"),
+        (b" ", "_"),
+        (b"\xff.jpg", "\ufffd.jpg"),
+        (b"tab\there", "tab_here"),
+        (b".hidden", ".hidden"),
+    ],
+)
+def test_names_that_windows_refuses_are_mended(name: bytes, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+def test_names_that_fall_together_are_numbered() -> None:
+    tree = Tree()
+    for path in (b"A.txt", b"a.txt", b"a (2).txt", b"caf\xc3\xa9", b"cafe\xcc\x81", b"x?", b"x*", b"x_"):
+        tree.add(path, b"")
+    assert names_in(tree) == [
+        "A.txt",
+        "a (2).txt",
+        "a (2) (2).txt",
+        "caf\u00e9",
+        "cafe\u0301 (2)",
+        "x_",
+        "x_ (2)",
+        "x_ (3)",
+    ]
+
+
+def test_a_renamed_folder_keeps_its_content() -> None:
+    tree = Tree()
+    for path, data in ((b"Fotos", None), (b"fotos", None), (b"Fotos/a", b""), (b"fotos/a", b""), (b"fotos/d", None)):
+        tree.add(path, data)
+    tree.add(b"fotos/d/b", b"")
+    assert names_in(tree) == ["Fotos/", "fotos (2)/", "Fotos/a", "fotos (2)/a", "fotos (2)/d/", "fotos (2)/d/b"]
+
+
+def test_colliding_names_take_linear_time() -> None:
+    tree = Tree()
+    for number in range(20_000):
+        tree.add(bytes(b"?*<>|:"[number // 6**k % 6] for k in range(6)), b"")
+    names = names_in(tree)
+    assert len(set(names)) == 20_000
+
+
+def test_key_set_is_a_set() -> None:
+    keys, plain = KeySet(), set()
+    for number in range(5_000):
+        key = number * 2654435761 % 4093 + 1
+        assert keys.add(key) is (key not in plain)
+        plain.add(key)
+
+
+names = st.binary(min_size=1, max_size=255).filter(
+    lambda name: name not in (b".", b"..") and b"/" not in name and b"\0" not in name
+)
+awkward = st.sampled_from(
+    [
+        b"CON",
+        b"con",
+        b"aux.txt",
+        b"a",
+        b"A",
+        b"a ",
+        b"a.",
+        b"a (2)",
+        b"e\xcc\x81",
+        b"\xc3\xa9",
+        b"..a",
+        b"C:",
+        b"\\\\srv",
+    ]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(names | awkward, max_size=12, unique=True), st.lists(names | awkward, max_size=6, unique=True))
+def test_any_names_make_a_zip_that_unpacks_inside_its_folder(top: list[bytes], inside: list[bytes]) -> None:
+    tree = Tree()
+    for name in top:
+        tree.add(name, b"data of " + name)
+    tree.add(b"folder" * 40, None)
+    for name in inside:
+        tree.add(b"folder" * 40 + b"/" + name, name)
+    with zipfile.ZipFile(io.BytesIO(anyio.run(zipped, tree))) as archive:
+        assert archive.testzip() is None
+        found = archive.namelist()
+    assert len({name.casefold() for name in found}) == len(tree.members)
+    for path in found:
+        parts = path.rstrip("/").split("/")
+        assert not path.startswith("/")
+        assert all(part not in ("", ".", "..") and not set(part) & set('<>:"\\|?*') for part in parts)
+        assert all(len(part.encode()) <= 255 and part[-1] not in " ." for part in parts)
+
+
+@pytest.mark.anyio
+async def test_unzip_and_7z_unpack_awkward_names(tmp_path: Path) -> None:
+    tree = Tree()
+    for name in (b"CON", b"con", b"a:b", b"a?b", b"\xff\xfe", "名前".encode(), b"x" * 255, b"\xff" * 200, b"-rf"):
+        tree.add(name, b"data of " + name)
+    archive = tmp_path / "awkward.zip"
+    archive.write_bytes(await zipped(tree))
+    for tool in (("unzip", "-qq", str(archive), "-d"), ("7z", "x", "-y", str(archive))):
+        target = tmp_path / tool[0]
+        target.mkdir()
+        command = (*tool, str(target)) if tool[0] == "unzip" else (*tool, f"-o{target}")
+        assert run(*command) == 0
+        contents = sorted(path.read_bytes() for path in target.iterdir())
+        assert contents == sorted(tree.contents.values())

@@ -1,0 +1,156 @@
+"""The handoff from OTB Billing: verifies the portal's signed, one-time token.
+
+Its specification is docs/handoff.md.
+
+What always holds: the algorithm is fixed by the settings and never by the token; every claim has a length
+limit; nothing here logs the token or puts it into an error. That a `jti` is spent once is the catalog's, in
+the transaction that makes the session.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+import jwt
+
+from catalog.settings import Settings
+from catalog.values import HandoffClaims, Role
+from web.limits import CLAIM_CHARACTERS_MAX, HANDOFF_SECONDS_MAX, HANDOFF_TOKEN_BYTES_MAX
+from web.paths import has_control_characters
+
+HANDOFF_VERSION: Final = 1
+ISSUER: Final = "otb-billing"
+AUDIENCE: Final = "otb-cloud"
+
+_SUBJECT_CHARACTERS_MAX: Final = 128
+_EMAIL_CHARACTERS_MAX: Final = 254
+_JTI_CHARACTERS_MAX: Final = 255
+_JTI_CHARACTERS_MIN: Final = 16
+"""The shortest text that can carry the 128 random bits asked for."""
+
+
+class Refusal(StrEnum):
+    """Why a handoff was refused: the audit event's reason, and the choice of the page's sentence."""
+
+    MISSING = "missing"
+    EXPIRED = "expired"
+    NOT_YET_VALID = "not_yet_valid"
+    FORGED = "forged"
+    WRONG_ISSUER = "wrong_issuer"
+    WRONG_AUDIENCE = "wrong_audience"
+    MALFORMED = "malformed"
+    REPLAYED = "replayed"
+    SUSPENDED = "suspended"
+
+
+class HandoffRefused(Exception):
+    """The token is not a valid handoff; the text says what is wrong with it, never the token itself."""
+
+    def __init__(self, reason: Refusal, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffVerifier:
+    """Verifies tokens under one key. `skew_seconds` is leeway on `iat` and on `exp`."""
+
+    algorithm: str
+    key: str | bytes
+    skew_seconds: int
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> "HandoffVerifier":
+        """EdDSA where a public key is configured, else HS256.
+
+        Raises `OSError` when the key file cannot be read.
+        """
+        skew_seconds = settings.otb_portal_allowed_skew_seconds
+        if settings.otb_portal_public_key_file is not None:
+            return cls("EdDSA", settings.otb_portal_public_key_file.read_bytes(), skew_seconds)
+        return cls("HS256", settings.otb_portal_shared_secret, skew_seconds)
+
+    def verify(self, token: str) -> HandoffClaims:
+        """The token's claims. Raises `HandoffRefused`."""
+        if not token:
+            raise HandoffRefused(Refusal.MISSING, "No handoff token came.")
+        if len(token) > HANDOFF_TOKEN_BYTES_MAX:
+            raise HandoffRefused(Refusal.MALFORMED, "The token is longer than a handoff can be.")
+        return _claims(self._payload(token), self.skew_seconds)
+
+    def _payload(self, token: str) -> dict[str, Any]:
+        try:
+            return jwt.decode(
+                token,
+                self.key,
+                algorithms=[self.algorithm],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                leeway=self.skew_seconds,
+                options={"require": ["iss", "aud", "sub", "iat", "exp", "jti"], "strict_aud": True},
+            )
+        except jwt.PyJWTError as e:
+            raise HandoffRefused(_reason(e), type(e).__name__) from e
+
+
+def _reason(error: jwt.PyJWTError) -> Refusal:
+    match error:
+        case jwt.ExpiredSignatureError():
+            return Refusal.EXPIRED
+        case jwt.ImmatureSignatureError():
+            return Refusal.NOT_YET_VALID
+        case jwt.InvalidAudienceError():
+            return Refusal.WRONG_AUDIENCE
+        case jwt.InvalidIssuerError():
+            return Refusal.WRONG_ISSUER
+        case jwt.InvalidSignatureError() | jwt.InvalidAlgorithmError() | jwt.InvalidKeyError():
+            return Refusal.FORGED
+        case _:
+            return Refusal.MALFORMED
+
+
+def _claims(payload: dict[str, Any], skew_seconds: int) -> HandoffClaims:
+    email = _text(payload, "email", _EMAIL_CHARACTERS_MAX).lower()
+    uid = _text(payload, "uid", _EMAIL_CHARACTERS_MAX)
+    name = _text(payload, "name", CLAIM_CHARACTERS_MAX)
+    if not (uid or email):
+        raise HandoffRefused(Refusal.MALFORMED, "Neither uid nor email is set.")
+    return HandoffClaims(
+        jti=_text(payload, "jti", _JTI_CHARACTERS_MAX, least=_JTI_CHARACTERS_MIN),
+        expires_at=datetime.fromtimestamp(_expiry(payload) + skew_seconds, UTC),
+        billing_client=_text(payload, "sub", _SUBJECT_CHARACTERS_MAX, least=1),
+        subject=uid or email,
+        email=email,
+        name=name or email or uid,
+        label=_text(payload, "label", CLAIM_CHARACTERS_MAX) or name or email or uid,
+        role=_role(payload),
+    )
+
+
+def _text(payload: dict[str, Any], claim: str, most: int, least: int = 0) -> str:
+    value = payload.get(claim, "")
+    if value is None:
+        value = ""
+    if not isinstance(value, str) or has_control_characters(value):
+        raise HandoffRefused(Refusal.MALFORMED, f"{claim} is not plain text.")
+    value = value.strip()
+    if not least <= len(value) <= most:
+        raise HandoffRefused(Refusal.MALFORMED, f"{claim} must have {least} to {most} characters.")
+    return value
+
+
+def _expiry(payload: dict[str, Any]) -> int:
+    issued, expires = payload["iat"], payload["exp"]
+    if type(issued) is not int or type(expires) is not int:
+        raise HandoffRefused(Refusal.MALFORMED, "iat and exp must be whole seconds.")
+    if not issued < expires <= issued + HANDOFF_SECONDS_MAX:
+        raise HandoffRefused(Refusal.MALFORMED, f"exp must be at most {HANDOFF_SECONDS_MAX} s after iat.")
+    return expires
+
+
+def _role(payload: dict[str, Any]) -> Role:
+    value = payload.get("role")
+    if not isinstance(value, str) or value not in set(Role):
+        raise HandoffRefused(Refusal.MALFORMED, "role must be owner, member or staff.")
+    return Role(value)

@@ -1,0 +1,53 @@
+"""Every limit of the HTTP side, named. The OpenAPI document quotes them, and tests reach each of them."""
+
+from typing import Final
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+
+JSON_BODY_BYTES_MAX: Final = 1 * MIB
+"""Of a JSON request body, where no other limit is named."""
+MANIFEST_BODY_BYTES_MAX: Final = 32 * MIB
+MANIFEST_ENTRIES_MAX: Final = 50_000
+"""Entries and removals of one manifest, together."""
+FORM_BODY_BYTES_MAX: Final = 256 * KIB
+FORM_FIELDS_MAX: Final = 10_000
+"""A selection of a folder's files is one field per file."""
+DIGESTS_MAX: Final = 10_000
+"""Of one `blobs/missing`."""
+ENTRY_IDS_MAX: Final = 10_000
+"""Of one rename, delete, recover or export."""
+
+QUERY_BYTES_MAX: Final = 4 * KIB
+PAGE_ITEMS: Final = 100
+PAGE_ITEMS_MAX: Final = 1_000
+
+PIECE_BYTES: Final = 1 * MIB
+"""What is handed between the event loop and a worker thread at once; less costs more than the work itself."""
+UPLOADS_AT_ONCE: Final = 32
+UPLOADS_AT_ONCE_OF_TENANT: Final = 16
+DOWNLOADS_AT_ONCE: Final = 128
+ZIPS_AT_ONCE: Final = 16
+READ_THREADS: Final = 8
+RETRY_AFTER_SECONDS: Final = 5
+
+BODY_WINDOW_SECONDS: Final = 60
+"""Time spent waiting for the client's bytes, after which the average is judged."""
+BODY_BYTES_PER_SECOND_MIN: Final = 16 * KIB
+QUOTA_STEP_BYTES: Final = 64 * MIB
+"""An upload of unknown length reserves its room in such steps."""
+
+RANGE_HEADER_BYTES_MAX: Final = 100
+CONDITION_HEADER_BYTES_MAX: Final = 4 * KIB
+
+HANDOFF_TOKEN_BYTES_MAX: Final = 8 * KIB
+HANDOFF_SECONDS_MAX: Final = 60
+CLAIM_CHARACTERS_MAX: Final = 200
+SESSION_TOKEN_CHARACTERS_MAX: Final = 200
+USER_AGENT_CHARACTERS_MAX: Final = 255
+
+DATABASE_WAIT_SECONDS: Final = 30
+SHUTDOWN_SECONDS: Final = 50
+KEEP_ALIVE_SECONDS: Final = 15
+DOWNLOAD_LOG_SECONDS: Final = 600
+"""A download of one entry by one actor is one audit event in this time, however many ranges it takes."""

@@ -1,0 +1,142 @@
+"""Names inside a zip that any system can unpack and none is harmed by.
+
+Every name is relative, without `.`, `..`, drive letters or characters that Windows refuses, never one of
+Windows' device names, at most 255 bytes, and different from its siblings also where a file system ignores
+case or Unicode normal form: later ones are numbered, `photo (2).jpg`. The same members in the same order
+always get the same names.
+"""
+
+import re
+import unicodedata
+from array import array
+from hashlib import blake2b
+from typing import Final
+
+from catalog.values import NAME_BYTES_MAX, EntryPath
+
+_FORBIDDEN: Final = re.compile('[<>:"/\\\\|?*\x00-\x1f\x7f-\x9f]')
+_RESERVED: Final = re.compile(
+    r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL
+)
+_NUMBERS_KEPT: Final = 1024
+
+
+def safe_name(name: bytes) -> str:
+    """One name as it may stand in a zip. Not unique yet. Never empty."""
+    text = _FORBIDDEN.sub("_", name.decode("utf-8", "replace"))
+    text = shortened(text, "")
+    text = text.rstrip(" .") or "_"
+    match = _RESERVED.fullmatch(text)
+    if match:
+        text = shortened(match[1] + "_" + (match[2] or ""), "")
+    return text
+
+
+def shortened(text: str, suffix: str) -> str:
+    """`text` with `suffix` before its extension, at most 255 bytes of UTF-8; what is cut is cut before the
+    extension.
+    """
+    stem, dot, extension = text.rpartition(".")
+    if not stem.strip(".") or len((dot + extension).encode()) > NAME_BYTES_MAX // 2:
+        stem, dot, extension = text, "", ""
+    room = NAME_BYTES_MAX - len((suffix + dot + extension).encode())
+    return stem.encode()[:room].decode("utf-8", "ignore") + suffix + dot + extension
+
+
+def collision_key(name: str) -> int:
+    """64 bits that are equal for names which some file system takes for one (canonical caseless, Unicode
+    3.13).
+    """
+    folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    return int.from_bytes(blake2b(folded.encode(), digest_size=8).digest(), "big") or 1
+
+
+class ZipNames:
+    """Gives each member its name.
+
+    Members come with the children of one folder in one run, folders before their content.
+
+    Memory: 12 bytes or so per child of the present folder, and one entry per folder whose name had to change.
+    """
+
+    def __init__(self) -> None:
+        self._folder: tuple[bytes, ...] | None = None
+        self._siblings = Siblings()
+        self._renamed: dict[tuple[bytes, ...], str] = {}
+
+    def name(self, path: EntryPath, *, is_directory: bool) -> str:
+        """The member's whole name, with a `/` at the end for a directory."""
+        *above, last = path.names
+        folder = tuple(above)
+        if folder != self._folder:
+            self._folder, self._siblings = folder, Siblings()
+        own = self._siblings.unique(safe_name(last))
+        if is_directory and own.encode() != last:
+            self._renamed[path.names] = own
+        return "".join(f"{part}/" for part in self._folders(folder)) + own + ("/" if is_directory else "")
+
+    def _folders(self, folder: tuple[bytes, ...]) -> list[str]:
+        parts = []
+        for level in range(1, len(folder) + 1):
+            known = self._renamed.get(folder[:level]) if self._renamed else None
+            parts.append(known or safe_name(folder[level - 1]))
+        return parts
+
+
+class Siblings:
+    """The names given out in one folder."""
+
+    def __init__(self) -> None:
+        self._seen = KeySet()
+        self._next_number: dict[int, int] = {}
+
+    def unique(self, name: str) -> str:
+        """`name`, or where that is taken `stem (2).ext`, `stem (3).ext` …"""
+        key = collision_key(name)
+        if self._seen.add(key):
+            return name
+        number = self._next_number.get(key, 2)
+        while True:
+            numbered = shortened(name, f" ({number})")
+            number += 1
+            if self._seen.add(collision_key(numbered)):
+                break
+        if len(self._next_number) >= _NUMBERS_KEPT:
+            self._next_number.clear()
+        # Where to go on counting: without it, names made to collide would take quadratic time.
+        self._next_number[key] = number
+        return numbered
+
+
+class KeySet:
+    """A set of 64-bit keys other than 0 in 8 bytes each (a Python set takes ten times that): open addressing."""
+
+    def __init__(self) -> None:
+        self._slots = array("Q", bytes(8 * 16))
+        self._count = 0
+
+    def add(self, key: int) -> bool:
+        """Add the key; whether it is new."""
+        if not self._insert(key):
+            return False
+        self._count += 1
+        if self._count * 3 > len(self._slots) * 2:
+            self._grow()
+        return True
+
+    def _insert(self, key: int) -> bool:
+        mask = len(self._slots) - 1
+        position = key & mask
+        while self._slots[position]:
+            if self._slots[position] == key:
+                return False
+            position = (position + 1) & mask
+        self._slots[position] = key
+        return True
+
+    def _grow(self) -> None:
+        old = self._slots
+        self._slots = array("Q", bytes(8 * 2 * len(old)))
+        for key in old:
+            if key:
+                self._insert(key)
