@@ -17,6 +17,10 @@ class NotFound(CatalogError):
         self.what = what
 
 
+class Purged(CatalogError):
+    """What was asked for was here and was deleted for good."""
+
+
 class Conflict(CatalogError):
     """The change does not fit what is there now, e.g. a file stands where a folder is needed."""
 

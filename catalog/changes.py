@@ -1,0 +1,84 @@
+"""Changes: what a manifest can do to a device. By path, as a client names things, or by entry, as a person picks."""
+
+from dataclasses import dataclass
+
+from cas.blob import Blob
+from cas.digest import Digest
+from catalog.values import Area, EntryPath
+
+
+@dataclass(frozen=True, slots=True)
+class AddFile:
+    """A file whose bytes were just placed under a claim. No mtime: now; no mode: as it was, else none."""
+
+    path: EntryPath
+    blob: Blob
+    blob_id: int
+    mtime_ns: int | None = None
+    mode: int | None = None
+    area: Area = Area.ORIGINALS
+
+
+@dataclass(frozen=True, slots=True)
+class AddKnown:
+    """A file whose bytes the tenant possesses already."""
+
+    path: EntryPath
+    digest: Digest
+    size_bytes: int
+    mtime_ns: int | None = None
+    mode: int | None = None
+    area: Area = Area.ORIGINALS
+
+
+@dataclass(frozen=True, slots=True)
+class AddDirectory:
+    path: EntryPath
+    mtime_ns: int | None = None
+    mode: int | None = None
+    area: Area = Area.ORIGINALS
+
+
+@dataclass(frozen=True, slots=True)
+class AddLink:
+    """A symbolic link; `target` is kept as it is and never followed here."""
+
+    path: EntryPath
+    target: bytes
+    mtime_ns: int | None = None
+    area: Area = Area.ORIGINALS
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePath:
+    """Into the hold; a directory with all that is in it. A path that is not there changes nothing."""
+
+    path: EntryPath
+    area: Area = Area.ORIGINALS
+
+
+@dataclass(frozen=True, slots=True)
+class RenameEntry:
+    """Another last name for a live entry."""
+
+    entry_id: int
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteEntry:
+    """Into the hold; a directory with all that is in it."""
+
+    entry_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecoverEntry:
+    """Out of the hold, to its place; a directory with what was deleted along with it."""
+
+    entry_id: int
+
+
+PathChange = AddFile | AddKnown | AddDirectory | AddLink | RemovePath
+EntryChange = RenameEntry | DeleteEntry | RecoverEntry
+Change = PathChange | EntryChange

@@ -1,0 +1,289 @@
+"""The one commit path: every change to a device becomes a manifest here, durable in the journal before it commits.
+
+Order within the transaction: the ledger's row, the chains' heads, the blobs' rows in digest order; then reads, then
+writes; the journal's record last, so that nothing can fail after it but the commit itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from cas.digest import Digest
+from catalog import audit, clock, records
+from catalog.blobs import BLOB_COLUMNS, blob_of, confirm, possess, possessed
+from catalog.chains import Head, advance, later, lock_head
+from catalog.changes import AddDirectory, AddFile, AddKnown, AddLink, Change
+from catalog.database import Transaction
+from catalog.errors import BadRequest, NotFound, NotPossessed, TooMany
+from catalog.ledger import Ledger, lock_ledger
+from catalog.names import fold, media_kind
+from catalog.planning import Plan
+from catalog.scope import Scope
+from catalog.tree import Node, Tree
+from catalog.values import Area, CommitResult, EntryKind, Manifest, Removal
+
+CHANGES_PER_MANIFEST_MAX: Final = 50_000
+NOTE_CHARACTERS_MAX: Final = 500
+_IDS_PER_STATEMENT: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A device's part of the transaction, up to its journal record."""
+
+    head: Head
+    at: datetime
+    manifest: Manifest
+    lines: list[records.Line]
+
+
+async def commit(
+    scope: Scope, changes: Mapping[int, Sequence[Change]], action: str, subject: str, note: str = ""
+) -> dict[int, CommitResult]:
+    """Apply the changes of each device, all or none; returns what each device's manifest did.
+
+    `action` and `subject` go to the audit, one event per manifest. Raises NotFound, BadPath, Conflict,
+    NotPossessed, QuotaExceeded, ClaimLost, TooMany, DatabaseUnavailable: nothing changed then.
+    """
+    if sum(map(len, changes.values())) > CHANGES_PER_MANIFEST_MAX:
+        raise TooMany(CHANGES_PER_MANIFEST_MAX, "changes")
+    if len(note) > NOTE_CHARACTERS_MAX:
+        raise BadRequest(f"A note has at most {NOTE_CHARACTERS_MAX} characters. Shorten it.")
+    attempt = _Commit(scope, changes, action, subject, note)
+    return await scope.database.run(attempt.work, attempt.was_committed)
+
+
+class _Commit:
+    """One call of `commit`: `work` may run more than once, `was_committed` after a COMMIT of unknown outcome."""
+
+    def __init__(
+        self, scope: Scope, changes: Mapping[int, Sequence[Change]], action: str, subject: str, note: str
+    ) -> None:
+        self._scope = scope
+        self._changes = changes
+        self._action = action
+        self._subject = subject
+        self._note = note
+        self._results: dict[int, CommitResult] = {}
+        self._proof: tuple[int, int, Digest] | None = None
+
+    async def work(self, tx: Transaction) -> dict[int, CommitResult]:
+        self._results, self._proof = {}, None
+        ledger = await lock_ledger(tx, self._scope.tenant)
+        heads = [await self._head(tx, device_id) for device_id in sorted(self._changes)]
+        every = [change for part in self._changes.values() for change in part]
+        for change in sorted((c for c in every if isinstance(c, AddFile)), key=lambda c: c.blob.digest):
+            await confirm(tx, change.blob_id, change.blob)
+        known = await self._known(tx, every)
+        written = [await self._device(tx, ledger, head, known) for head in heads]
+        await ledger.store(tx)
+        for part in filter(None, written):
+            await self._seal(tx, part)
+        return self._results
+
+    async def was_committed(self) -> dict[int, CommitResult] | None:
+        if self._proof is None:
+            return self._results
+        device_id, sequence, digest = self._proof
+        async with self._scope.database.reading() as tx:
+            row = await tx.fetch_one(
+                "SELECT 1 FROM manifest WHERE tenant_id = %s AND device_id = %s AND sequence = %s"
+                " AND record_digest = %s",
+                (self._scope.tenant.id, device_id, sequence, digest.raw),
+            )
+        return self._results if row else None
+
+    async def _head(self, tx: Transaction, device_id: int) -> Head:
+        head = await lock_head(tx, self._scope.tenant.id, self._scope.reach(device_id))
+        live = await tx.fetch_one(
+            "SELECT 1 FROM device WHERE tenant_id = %s AND id = %s AND removed_key = 0",
+            (self._scope.tenant.id, device_id),
+        )
+        if head is None or live is None:
+            raise NotFound("device")
+        return head
+
+    async def _known(self, tx: Transaction, changes: Sequence[Change]) -> dict[Digest, tuple[int, int]]:
+        digests = list(dict.fromkeys(c.digest for c in changes if isinstance(c, AddKnown)))
+        known = await possessed(tx, self._scope.tenant.id, digests)
+        missing = [digest for digest in digests if digest not in known]
+        if missing:
+            raise NotPossessed(missing)
+        return known
+
+    async def _device(
+        self, tx: Transaction, ledger: Ledger, head: Head, known: Mapping[Digest, tuple[int, int]]
+    ) -> _Written | None:
+        """Plan and write one device's part; None if it changes nothing."""
+        changes = self._changes[head.device_id]
+        at = later(head, clock.now())
+        plan = Plan(Tree(tx, self._scope.tenant.id, head.device_id), ledger, known, clock.to_ns(at))
+        await _load(plan.tree, changes)
+        left = [await plan.apply(change) for change in changes]
+        ledger.charge(plan.charged_bytes)
+        for node in plan.added:
+            node.id = ledger.take_id()
+        manifest = self._manifest(head, plan, at)
+        if not plan.is_empty:
+            await self._write(tx, plan, manifest)
+        counts = plan.counts
+        self._results[head.device_id] = CommitResult(
+            None if plan.is_empty else manifest,
+            counts.added,
+            counts.replaced,
+            counts.unchanged,
+            counts.removed,
+            [0 if node is None else node.id for node in left],
+        )
+        return None if plan.is_empty else _Written(head, at, manifest, await self._lines(tx, plan, manifest))
+
+    def _manifest(self, head: Head, plan: Plan, at: datetime) -> Manifest:
+        actor = self._scope.actor
+        return Manifest(
+            head.device_id,
+            head.manifest_sequence + 1,
+            at,
+            actor.kind,
+            actor.name[:200],
+            self._note,
+            len(plan.added),
+            len(plan.removed),
+            sum(node.size_bytes for node in plan.added),
+        )
+
+    async def _write(self, tx: Transaction, plan: Plan, manifest: Manifest) -> None:
+        tenant_id = self._scope.tenant.id
+        await _insert_manifest(tx, tenant_id, manifest)
+        await tx.execute_many(
+            "INSERT INTO directory (tenant_id, id, device_id, area) VALUES (%s, %s, %s, %s)",
+            [(tenant_id, node.node_id, manifest.device_id, str(node.area)) for node in plan.new_directories],
+        )
+        await _end_entries(tx, tenant_id, plan, manifest)
+        await _insert_entries(tx, tenant_id, plan.added, manifest)
+        await possess(tx, tenant_id, [node.blob_id for node in plan.added if node.blob_id is not None])
+        uploaded = any(node.kind is EntryKind.FILE for node in plan.added)
+        await tx.execute(
+            "UPDATE device SET file_count = file_count + %s, size_bytes = size_bytes + %s,"
+            " last_upload_at = IF(%s, %s, last_upload_at) WHERE tenant_id = %s AND id = %s",
+            (plan.file_count, plan.size_bytes, self._action == "upload" and uploaded, clock.to_db(manifest.at),
+             tenant_id, manifest.device_id),
+        )  # fmt: skip
+        detail: dict[str, object] = {
+            "manifest": manifest.sequence,
+            "added": plan.counts.added,
+            "replaced": plan.counts.replaced,
+            "removed": plan.counts.removed,
+            "bytes": manifest.size_bytes,
+        }
+        await audit.append(
+            tx, tenant_id, self._scope.actor, self._action, self._subject, detail,
+            at=manifest.at, device_id=manifest.device_id,
+        )  # fmt: skip
+
+    async def _lines(self, tx: Transaction, plan: Plan, manifest: Manifest) -> list[records.Line]:
+        facts = await _blob_facts(tx, {node.blob_id for node in plan.added if node.blob_id is not None})
+        lines: list[records.Line] = [
+            records.ManifestLine(
+                manifest.device_id, manifest.sequence, manifest.at, manifest.actor_kind, manifest.actor, manifest.note
+            )
+        ]
+        lines += [records.RemoveLine(node.id, str(why)) for node, why in plan.removed]
+        lines += [records.RemoveLine(entry_id, str(Removal.RECOVERED)) for entry_id in sorted(plan.recovered)]
+        lines += [_add_line(node, facts.get(node.blob_id or 0)) for node in plan.added]
+        return lines
+
+    async def _seal(self, tx: Transaction, part: _Written) -> None:
+        scope, manifest = self._scope, part.manifest
+        body = records.encode(part.lines)
+        head = await advance(tx, scope.journal, part.head, scope.tenant.uuid, body, part.at, manifests=1)
+        if head.digest is None:
+            raise AssertionError("an advanced head has a digest")
+        await tx.execute(
+            "UPDATE manifest SET record_digest = %s WHERE tenant_id = %s AND device_id = %s AND sequence = %s",
+            (head.digest.raw, scope.tenant.id, manifest.device_id, manifest.sequence),
+        )
+        self._proof = (manifest.device_id, manifest.sequence, head.digest)
+
+
+async def _load(tree: Tree, changes: Sequence[Change]) -> None:
+    """Read the names on the paths that are to be added, one directory at a time instead of one path at a time."""
+    for area in Area:
+        added = [c for c in changes if isinstance(c, AddFile | AddKnown | AddDirectory | AddLink)]
+        paths = [change.path.names for change in added if change.area is area]
+        if paths:
+            await tree.load_paths(await tree.root(area), paths)
+
+
+async def _insert_manifest(tx: Transaction, tenant_id: int, manifest: Manifest) -> None:
+    await tx.execute(
+        "INSERT INTO manifest (tenant_id, device_id, sequence, at, actor_kind, actor, note, added, removed, size_bytes)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        (tenant_id, manifest.device_id, manifest.sequence, clock.to_db(manifest.at), manifest.actor_kind,
+         manifest.actor, manifest.note, manifest.added, manifest.removed, manifest.size_bytes),
+    )  # fmt: skip
+
+
+async def _end_entries(tx: Transaction, tenant_id: int, plan: Plan, manifest: Manifest) -> None:
+    by_reason: dict[Removal, list[int]] = {}
+    for node, why in plan.removed:
+        by_reason.setdefault(why, []).append(node.id)
+    for why, ids in by_reason.items():
+        await _update_by_id(
+            tx,
+            "UPDATE entry SET removed_seq = %s, removed_at = %s, removal = %s WHERE tenant_id = %s AND id IN ",
+            (manifest.sequence, clock.to_db(manifest.at), str(why), tenant_id),
+            ids,
+        )
+    await _update_by_id(
+        tx,
+        "UPDATE entry SET removal = 'recovered' WHERE tenant_id = %s AND id IN ",
+        (tenant_id,),
+        sorted(plan.recovered),
+    )
+
+
+async def _update_by_id(tx: Transaction, sql: str, params: Sequence[object], ids: Sequence[int]) -> None:
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        part = ids[start : start + _IDS_PER_STATEMENT]
+        await tx.execute(f"{sql}({','.join(['%s'] * len(part))})", (*params, *part))
+
+
+async def _insert_entries(tx: Transaction, tenant_id: int, nodes: Sequence[Node], manifest: Manifest) -> None:
+    at = clock.to_db(manifest.at)
+    await tx.execute_many(
+        "INSERT INTO entry (tenant_id, id, device_id, area, node_id, parent_id, name, name_fold, kind, media_kind,"
+        " blob_id, size_bytes, mode, mtime_ns, taken_ns, link_target, added_seq, added_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [
+            (tenant_id, n.id, manifest.device_id, str(n.area), n.node_id, n.parent_id, n.name, fold(n.name),
+             str(n.kind), str(media_kind(n.name)), n.blob_id, n.size_bytes, n.mode, n.mtime_ns, n.taken_ns,
+             n.link_target, manifest.sequence, at)
+            for n in nodes
+        ],
+    )  # fmt: skip
+
+
+async def _blob_facts(tx: Transaction, blob_ids: set[int]) -> dict[int, records.BlobFacts]:
+    facts: dict[int, records.BlobFacts] = {}
+    ids = sorted(blob_ids)
+    for start in range(0, len(ids), _IDS_PER_STATEMENT):
+        part = ids[start : start + _IDS_PER_STATEMENT]
+        rows = await tx.fetch_all(
+            f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b"  # noqa: S608 - columns and marks only
+            f" WHERE b.id IN ({','.join(['%s'] * len(part))})",
+            part,
+        )
+        for blob_id, media_type, *columns in rows:
+            blob = blob_of(*columns)
+            facts[blob_id] = records.BlobFacts(
+                blob.digest.hex, blob.size_bytes, blob.stored_bytes, blob.crc32, str(blob.encoding), media_type
+            )
+    return facts
+
+
+def _add_line(node: Node, blob: records.BlobFacts | None) -> records.AddLine:
+    return records.AddLine(
+        node.id, node.node_id, node.parent_id, str(node.area), node.name, str(node.kind), node.mtime_ns,
+        node.size_bytes, node.mode, node.taken_ns, node.link_target, blob,
+    )  # fmt: skip

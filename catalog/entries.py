@@ -1,0 +1,269 @@
+"""Entries: reading what a device holds, now or at a moment, and what was deleted; and changing it by entry."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from catalog import clock, cursors
+from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.changes import DeleteEntry, EntryChange, RecoverEntry, RenameEntry
+from catalog.commit import commit
+from catalog.database import Row, Transaction
+from catalog.errors import BadRequest, NotFound, TooMany
+from catalog.names import media_type, split_extension
+from catalog.paths import directory_paths, root_id
+from catalog.scope import Scope
+from catalog.values import (
+    Area,
+    CommitResult,
+    Entry,
+    EntryKind,
+    EntryPath,
+    MediaKind,
+    Page,
+    Removal,
+    check_name,
+)
+
+PAGE_MAX: Final = 1_000
+ENTRIES_PER_REQUEST_MAX: Final = 10_000
+
+ENTRY_COLUMNS: Final = (
+    "e.id, e.device_id, v.name, e.area, e.node_id, e.parent_id, e.name, e.kind, e.size_bytes, e.mode, e.mtime_ns,"
+    " e.taken_ns, e.added_at, e.media_kind, e.link_target, e.removed_at, e.removal, b.id, " + BLOB_COLUMNS
+)
+ENTRY_TABLES: Final = (
+    "entry e JOIN device v ON v.tenant_id = e.tenant_id AND v.id = e.device_id LEFT JOIN `blob` b ON b.id = e.blob_id"
+)
+
+
+def _entry(row: Row, parents: dict[int, EntryPath]) -> Entry:
+    (entry_id, device_id, device_name, area, node_id, parent_id, name, kind, size, mode, mtime, taken, added_at,
+     kind_of_media, target, removed_at, removal, blob_id, *blob) = row  # fmt: skip
+    raw = bytes(name)
+    return Entry(
+        id=entry_id,
+        device_id=device_id,
+        device_name=device_name,
+        area=Area(area),
+        node_id=node_id,
+        path=parents[parent_id].child(raw),
+        name=raw,
+        kind=EntryKind(kind),
+        blob=None if blob_id is None else blob_of(*blob),
+        size_bytes=size,
+        mode=mode,
+        mtime_ns=mtime,
+        taken_ns=taken,
+        uploaded_at=clock.from_db(added_at),
+        media_kind=MediaKind(kind_of_media),
+        media_type=media_type(raw),
+        link_target=None if target is None else bytes(target),
+        removed_at=None if removed_at is None else clock.from_db(removed_at),
+        removal=None if removal is None else Removal(removal),
+    )
+
+
+async def entries_of(tx: Transaction, tenant_id: int, rows: Sequence[Row]) -> list[Entry]:
+    """Rows of `ENTRY_COLUMNS` as entries, their paths found together."""
+    parents = await directory_paths(tx, tenant_id, {row[5] for row in rows})
+    return [_entry(row, parents) for row in rows]
+
+
+class Entries:
+    """The tenant's entries, as far as the scope reaches."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def get(self, entry_id: int) -> Entry:
+        """One entry, live or not. Raises `NotFound`."""
+        return (await self.by_ids([entry_id]))[0]
+
+    async def by_path(self, device_id: int, area: Area, path: EntryPath, at: datetime | None = None) -> Entry:
+        """The entry at a path, now or at a moment. Raises `NotFound`."""
+        if not path.names:
+            raise NotFound("file")
+        async with self._scope.database.reading() as tx:
+            sequence = await self._sequence_at(tx, device_id, at)
+            parent_id = await self._directory(tx, device_id, area, path.parent, sequence)
+            rows = await tx.fetch_all(
+                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.parent_id = %s"  # noqa: S608
+                f" AND e.name = %s AND {alive(sequence)}",
+                (self._scope.tenant.id, parent_id, path.name),
+            )
+            if not rows:
+                raise NotFound("file")
+            return _entry(rows[0], {parent_id: path.parent})
+
+    async def page(
+        self,
+        device_id: int,
+        area: Area,
+        path: EntryPath,
+        at: datetime | None = None,
+        cursor: str | None = None,
+        limit: int = 200,
+    ) -> Page[Entry]:
+        """A directory, now or at a moment: directories first, then files and links, by name. Raises `NotFound`."""
+        _check_limit(limit)
+        async with self._scope.database.reading() as tx:
+            sequence = await self._sequence_at(tx, device_id, at)
+            parent_id = await self._directory(tx, device_id, area, path, sequence)
+            sql = (
+                f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {ENTRY_TABLES}"  # noqa: S608 - columns and an int only
+                f" WHERE e.tenant_id = %s AND e.parent_id = %s AND {alive(sequence)}"
+            )
+            params: list[object] = [self._scope.tenant.id, parent_id]
+            if cursor:
+                kind, folded, last_id = cursors.decode(cursor, str, str, int)
+                sql += " AND e.kind >= %s AND (e.kind > %s OR e.name_fold > %s OR (e.name_fold = %s AND e.id > %s))"
+                params += [kind, kind, folded, folded, last_id]
+            rows = await tx.fetch_all(
+                sql + " ORDER BY e.kind, e.name_fold, e.id LIMIT %s", (*params, limit + 1)
+            )  # fmt: skip
+        items = [_entry(row[:-1], {parent_id: path}) for row in rows[:limit]]
+        return Page(items, cursors.encode(rows[limit - 1][7], rows[limit - 1][-1], rows[limit - 1][0])
+                    if len(rows) > limit else None)  # fmt: skip
+
+    async def held(self, cursor: str | None = None, limit: int = 200) -> Page[Entry]:
+        """What was deleted and can be recovered, newest first; what went along with a folder is inside it."""
+        _check_limit(limit)
+        sql = (
+            f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.removal = 'deleted'"  # noqa: S608
+            " AND NOT EXISTS (SELECT 1 FROM entry p WHERE p.tenant_id = e.tenant_id AND p.node_id = e.parent_id"
+            " AND p.removed_seq = e.removed_seq AND p.device_id = e.device_id AND p.removal = 'deleted')"
+        )
+        params: list[object] = [self._scope.tenant.id]
+        sql, params = self._reached(sql, params)
+        if cursor:
+            at, last_id = cursors.decode(cursor, int, int)
+            moment = clock.from_microseconds(int(at))
+            sql += " AND e.removed_at <= %s AND (e.removed_at < %s OR e.id < %s)"
+            params += [moment, moment, last_id]
+        async with self._scope.database.reading() as tx:
+            rows = await tx.fetch_all(
+                sql + " ORDER BY e.removed_at DESC, e.id DESC LIMIT %s", (*params, limit + 1)
+            )  # fmt: skip
+            items = await entries_of(tx, self._scope.tenant.id, rows[:limit])
+        last = rows[limit - 1] if len(rows) > limit else None
+        return Page(items, cursors.encode(clock.microseconds(last[15]), last[0]) if last else None)
+
+    def held_until(self, entry: Entry) -> datetime | None:
+        """When the hold of a deleted entry ends; None for any other."""
+        if entry.removal is not Removal.DELETED or entry.removed_at is None:
+            return None
+        return entry.removed_at + timedelta(days=self._scope.hold_days)
+
+    async def versions(self, entry_id: int) -> list[Entry]:
+        """All that stood in this file's place, newest first, this entry among them (at most a page)."""
+        entry = await self.get(entry_id)
+        async with self._scope.database.reading() as tx:
+            rows = await tx.fetch_all(
+                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.node_id = %s"  # noqa: S608
+                " ORDER BY e.added_seq DESC, e.id DESC LIMIT %s",
+                (self._scope.tenant.id, entry.node_id, PAGE_MAX),
+            )
+            return await entries_of(tx, self._scope.tenant.id, rows)
+
+    async def rename(self, entry_id: int, base_name: bytes) -> Entry:
+        """Another base name for a live entry; a file keeps its extension. Raises NotFound, BadPath, NameTaken."""
+        entry = await self.get(entry_id)
+        extension = split_extension(entry.name)[1] if entry.kind is EntryKind.FILE else b""
+        name = base_name + extension
+        check_name(base_name)
+        check_name(name)
+        done = await commit(
+            self._scope, {entry.device_id: [RenameEntry(entry_id, name)]}, "rename", f"{entry.path} → {_text(name)}"
+        )
+        return await self.get(done[entry.device_id].entry_ids[0])
+
+    async def delete(self, entry_ids: Sequence[int]) -> list[CommitResult]:
+        """Into the hold, directories with their content; all or none. Raises `NotFound` for any that is not live."""
+        return await self._change(entry_ids, DeleteEntry, "delete")
+
+    async def recover(self, entry_ids: Sequence[int]) -> list[CommitResult]:
+        """Out of the hold, to their places (`-recovered` where the name is taken); all or none."""
+        return await self._change(entry_ids, RecoverEntry, "recover")
+
+    async def _change(
+        self, entry_ids: Sequence[int], change: Callable[[int], EntryChange], action: str
+    ) -> list[CommitResult]:
+        entries = await self.by_ids(entry_ids)
+        by_device: dict[int, list[EntryChange]] = {}
+        # Outer folders first: what lies inside has then gone, or come, along with them.
+        for entry in sorted(entries, key=lambda e: len(e.path.names)):
+            by_device.setdefault(entry.device_id, []).append(change(entry.id))
+        subject = str(entries[0].path) + (f" and {len(entries) - 1:,} more" if len(entries) > 1 else "")
+        return list((await commit(self._scope, by_device, action, subject)).values())
+
+    async def by_ids(self, entry_ids: Sequence[int]) -> list[Entry]:
+        wanted = list(dict.fromkeys(entry_ids))
+        if not wanted:
+            raise BadRequest("No entries are named. Choose at least one.")
+        if len(wanted) > ENTRIES_PER_REQUEST_MAX:
+            raise TooMany(ENTRIES_PER_REQUEST_MAX, "entries")
+        rows: list[Row] = []
+        async with self._scope.database.reading() as tx:
+            for start in range(0, len(wanted), PAGE_MAX):
+                part = wanted[start : start + PAGE_MAX]
+                sql, params = self._reached(
+                    f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s"  # noqa: S608 - marks only
+                    f" AND v.removed_key = 0 AND e.id IN ({','.join(['%s'] * len(part))})",
+                    [self._scope.tenant.id, *part],
+                )
+                rows += await tx.fetch_all(sql, params)
+            if len(rows) < len(wanted):
+                raise NotFound("file")
+            return await entries_of(tx, self._scope.tenant.id, rows)
+
+    def _reached(self, sql: str, params: list[object]) -> tuple[str, list[object]]:
+        if self._scope.only_device is None:
+            return sql, params
+        return sql + " AND e.device_id = %s", [*params, self._scope.only_device]
+
+    async def _sequence_at(self, tx: Transaction, device_id: int, at: datetime | None) -> int | None:
+        """The last manifest up to a moment: 0 before the first; None means now."""
+        self._scope.reach(device_id)
+        if at is None:
+            return None
+        row = await tx.fetch_one(
+            "SELECT sequence FROM manifest WHERE tenant_id = %s AND device_id = %s AND at <= %s"
+            " ORDER BY at DESC LIMIT 1",
+            (self._scope.tenant.id, device_id, clock.to_db(at)),
+        )
+        return int(row[0]) if row else 0
+
+    async def _directory(
+        self, tx: Transaction, device_id: int, area: Area, path: EntryPath, sequence: int | None
+    ) -> int:
+        """The directory at a path, as of a manifest. Raises `NotFound`."""
+        node_id = await root_id(tx, self._scope.tenant.id, self._scope.reach(device_id), area)
+        if node_id is None:
+            raise NotFound("device")
+        for name in path.names:
+            row = await tx.fetch_one(
+                "SELECT e.node_id FROM entry e WHERE e.tenant_id = %s AND e.parent_id = %s"  # noqa: S608 - an int only
+                f" AND e.name = %s AND e.kind = 'directory' AND {alive(sequence)}",
+                (self._scope.tenant.id, node_id, name),
+            )
+            if row is None:
+                raise NotFound("folder")
+            node_id = int(row[0])
+        return node_id
+
+
+def alive(sequence: int | None) -> str:
+    """The condition on `e` for being live now, or after the manifest `sequence`."""
+    if sequence is None:
+        return "e.removed_key = 0"
+    return f"e.added_seq <= {sequence:d} AND (e.removed_seq IS NULL OR e.removed_seq > {sequence:d})"
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= PAGE_MAX:
+        raise BadRequest(f"A page has 1 to {PAGE_MAX:,} entries.")
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "replace")

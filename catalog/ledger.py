@@ -1,0 +1,44 @@
+"""The ledger: the row that every change of a tenant locks first, with its used bytes and its next free id."""
+
+from dataclasses import dataclass
+
+from catalog.database import Transaction
+from catalog.errors import NotFound, QuotaExceeded
+from catalog.values import Tenant
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The locked row; changes gather here and `store` writes them once."""
+
+    tenant: Tenant
+    used_bytes: int
+    next_id: int
+
+    def take_id(self) -> int:
+        """A number of this tenant's that was never used before."""
+        self.next_id += 1
+        return self.next_id - 1
+
+    def charge(self, delta_bytes: int) -> None:
+        """Count `delta_bytes` more (or fewer). Raises `QuotaExceeded` when more would not fit."""
+        if delta_bytes > 0 and self.used_bytes + delta_bytes > self.tenant.quota_bytes:
+            raise QuotaExceeded(self.tenant.quota_bytes, self.used_bytes, delta_bytes)
+        self.used_bytes += delta_bytes
+
+    async def store(self, tx: Transaction) -> None:
+        await tx.execute(
+            "UPDATE ledger SET used_bytes = %s, next_id = %s WHERE tenant_id = %s",
+            (self.used_bytes, self.next_id, self.tenant.id),
+        )
+
+
+async def lock_ledger(tx: Transaction, tenant: Tenant) -> Ledger:
+    """Lock the tenant's row until the transaction ends: from here on, this tenant changes nowhere else."""
+    row = await tx.fetch_one(
+        "SELECT used_bytes, next_id FROM ledger WHERE tenant_id = %s FOR UPDATE",
+        (tenant.id,),
+    )
+    if row is None:
+        raise NotFound("account")
+    return Ledger(tenant, row[0], row[1])

@@ -1,0 +1,50 @@
+"""`TenantScope`: all that may be done in one tenant's name. Handlers hold one, and never a connection."""
+
+from catalog.audit import Audit
+from catalog.blobs import Blobs
+from catalog.devices import Devices
+from catalog.entries import Entries
+from catalog.exports import Exports
+from catalog.manifests import Manifests
+from catalog.scope import Scope
+from catalog.search import Search
+from catalog.values import Actor, Tenant, Usage
+
+
+class TenantScope:
+    """The repositories of one tenant, for one actor."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.audit = Audit(scope)
+        self.blobs = Blobs(scope)
+        self.devices = Devices(scope)
+        self.entries = Entries(scope)
+        self.exports = Exports(scope)
+        self.manifests = Manifests(scope)
+        self.search = Search(scope)
+
+    @property
+    def tenant(self) -> Tenant:
+        return self._scope.tenant
+
+    @property
+    def actor(self) -> Actor:
+        return self._scope.actor
+
+    @property
+    def only_device(self) -> int | None:
+        """The device that a device token is bound to; None for a person."""
+        return self._scope.only_device
+
+    async def usage(self) -> Usage:
+        """What the tenant uses of its quota, in logical bytes: live, held and old versions."""
+        tenant_id = self._scope.tenant.id
+        async with self._scope.database.reading() as tx:
+            used = await tx.fetch_one("SELECT used_bytes FROM ledger WHERE tenant_id = %s", (tenant_id,))
+            live = await tx.fetch_one(
+                "SELECT COUNT(*), COALESCE(SUM(file_count), 0) FROM device WHERE tenant_id = %s AND removed_key = 0",
+                (tenant_id,),
+            )
+        devices, files = (live[0], int(live[1])) if live else (0, 0)
+        return Usage(used[0] if used else 0, self._scope.tenant.quota_bytes, files, devices)
