@@ -1,0 +1,113 @@
+"""What every test may ask for: the scale, a real MariaDB, fresh databases and stores, and the real server process."""
+
+import itertools
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from catalog.settings import Settings
+from tests.shared.proof import ProofRecord
+from tests.shared.service import Service
+from tests.shared.settings import GivenSettings, values_for, write_settings
+from tools.run.mariadb import PrivateMariaDB
+from tools.run.processes import python
+
+T = TypeVar("T")
+
+_numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--proof", action="store_true", help="run at the figures of the issues, resuming an earlier run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--proof"):
+        config.pluginmanager.register(ProofRecord(), "proof-record")
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio, as the server does."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def scale(request: pytest.FixtureRequest) -> Callable[[T, T], T]:
+    """`scale(short, proof)`: the figure for this run."""
+    proof: bool = request.config.getoption("--proof")
+    return lambda short, long: long if proof else short
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB]:
+    """One private MariaDB for the whole run, without a table. It flushes at each commit, like the real one."""
+    folder = tmp_path_factory.mktemp("mariadb")
+    server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="module")
+def make_settings(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GivenSettings]:
+    """`make_settings(QUOTA_DEFAULT_BYTES="1000", …)`: a new migrated database and initialised store, and their settings."""
+
+    def make(**values: str) -> GivenSettings:
+        name = f"otb_test_{next(_numbers)}"
+        folder = tmp_path_factory.mktemp(name)
+        made = write_settings(folder / "settings", values_for(folder, mariadb.socket, name) | values)
+        _run(python("tools.store", "init"), made)
+        _run(python("tools.migrate"), made)
+        return made
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def given(make_settings: Callable[..., GivenSettings]) -> GivenSettings:
+    """The module's own database and store, with the file and the environment that name them."""
+    return make_settings()
+
+
+@pytest.fixture(scope="module")
+def settings(given: GivenSettings) -> Settings:
+    """The same, as the value that programs work with."""
+    return given.settings
+
+
+@pytest.fixture(scope="module")
+def make_service(
+    make_settings: Callable[..., GivenSettings], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Service]]:
+    """`make_service(HOLD_DAYS="0", …)`: a running server with a database and a store of its own."""
+    made: list[Service] = []
+
+    def make(**values: str) -> Service:
+        service = Service(make_settings(**values), tmp_path_factory.mktemp("service"))
+        made.append(service)
+        return service.start()
+
+    yield make
+    for service in made:
+        service.stop()
+
+
+@pytest.fixture(scope="module")
+def service(make_service: Callable[..., Service]) -> Service:
+    """The module's own running server."""
+    return make_service()
+
+
+def _run(command: list[str], given: GivenSettings) -> None:
+    done = subprocess.run(command, env=given.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"scale: {'proof' if config.getoption('--proof') else 'short'}, in {Path.cwd()}"
