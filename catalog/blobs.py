@@ -90,7 +90,7 @@ async def possessed(tx: Transaction, tenant_id: int, digests: Sequence[Digest]) 
     for start in range(0, len(digests), 1_000):
         part = digest_list(digests[start : start + 1_000])
         rows = await tx.fetch_all(
-            "SELECT b.digest, b.id, b.size_bytes FROM `blob` b"  # noqa: S608 - hex literals of Digest values
+            "SELECT b.digest, b.id, b.size_bytes FROM `blob` b"
             " LEFT JOIN possession p ON p.tenant_id = %s AND p.blob_id = b.id"
             " LEFT JOIN verification v ON v.blob_id = b.id AND v.outcome <> 'good'"
             f" WHERE b.digest IN ({part}) AND b.state IN ('live', 'condemned') AND v.blob_id IS NULL"

@@ -270,8 +270,7 @@ async def _blob_facts(tx: Transaction, blob_ids: set[int]) -> dict[int, records.
     for start in range(0, len(ids), _IDS_PER_STATEMENT):
         part = ids[start : start + _IDS_PER_STATEMENT]
         rows = await tx.fetch_all(
-            f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b"  # noqa: S608 - columns and marks only
-            f" WHERE b.id IN ({','.join(['%s'] * len(part))})",
+            f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b WHERE b.id IN ({','.join(['%s'] * len(part))})",
             part,
         )
         for blob_id, media_type, *columns in rows:

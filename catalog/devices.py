@@ -184,7 +184,7 @@ class Devices:
     async def _select(self, tx: Transaction, where: str, *params: object) -> list[Device]:
         tenant_id = self._scope.tenant.id
         rows = await tx.fetch_all(
-            f"SELECT {_COLUMNS} FROM device WHERE tenant_id = %s AND removed_key = 0{where} ORDER BY name",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM device WHERE tenant_id = %s AND removed_key = 0{where} ORDER BY name",
             (tenant_id, *params),
         )
         sources = await tx.fetch_all(

@@ -88,7 +88,7 @@ class Entries:
             sequence = await self._sequence_at(tx, device_id, at)
             parent_id = await self._directory(tx, device_id, area, path.parent, sequence)
             rows = await tx.fetch_all(
-                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.parent_id = %s"  # noqa: S608
+                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.parent_id = %s"
                 f" AND e.name = %s AND {alive(sequence)}",
                 (self._scope.tenant.id, parent_id, path.name),
             )
@@ -111,7 +111,7 @@ class Entries:
             sequence = await self._sequence_at(tx, device_id, at)
             parent_id = await self._directory(tx, device_id, area, path, sequence)
             sql = (
-                f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {ENTRY_TABLES}"  # noqa: S608 - columns and an int only
+                f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {ENTRY_TABLES}"
                 f" WHERE e.tenant_id = %s AND e.parent_id = %s AND {alive(sequence)}"
             )
             params: list[object] = [self._scope.tenant.id, parent_id]
@@ -130,7 +130,7 @@ class Entries:
         """What was deleted and can be recovered, newest first; what went along with a folder is inside it."""
         _check_limit(limit)
         sql = (
-            f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.removal = 'deleted'"  # noqa: S608
+            f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.removal = 'deleted'"
             " AND NOT EXISTS (SELECT 1 FROM entry p WHERE p.tenant_id = e.tenant_id AND p.node_id = e.parent_id"
             " AND p.removed_seq = e.removed_seq AND p.device_id = e.device_id AND p.removal = 'deleted')"
         )
@@ -160,7 +160,7 @@ class Entries:
         entry = await self.get(entry_id)
         async with self._scope.database.reading() as tx:
             rows = await tx.fetch_all(
-                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.node_id = %s"  # noqa: S608
+                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.node_id = %s"
                 " ORDER BY e.added_seq DESC, e.id DESC LIMIT %s",
                 (self._scope.tenant.id, entry.node_id, PAGE_MAX),
             )
@@ -208,7 +208,7 @@ class Entries:
             for start in range(0, len(wanted), PAGE_MAX):
                 part = wanted[start : start + PAGE_MAX]
                 sql, params = self._reached(
-                    f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s"  # noqa: S608 - marks only
+                    f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s"
                     f" AND v.removed_key = 0 AND e.id IN ({','.join(['%s'] * len(part))})",
                     [self._scope.tenant.id, *part],
                 )
@@ -243,7 +243,7 @@ class Entries:
             raise NotFound("device")
         for name in path.names:
             row = await tx.fetch_one(
-                "SELECT e.node_id FROM entry e WHERE e.tenant_id = %s AND e.parent_id = %s"  # noqa: S608 - an int only
+                "SELECT e.node_id FROM entry e WHERE e.tenant_id = %s AND e.parent_id = %s"
                 f" AND e.name = %s AND e.kind = 'directory' AND {alive(sequence)}",
                 (self._scope.tenant.id, node_id, name),
             )

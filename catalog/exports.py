@@ -71,8 +71,7 @@ class Exports:
         """One export. Raises `NotFound`."""
         async with self._scope.database.reading() as tx:
             row = await tx.fetch_one(
-                f"SELECT {_COLUMNS} FROM export WHERE tenant_id = %s AND id = %s"  # noqa: S608 - columns only
-                " AND (%s IS NULL OR device_id = %s)",
+                f"SELECT {_COLUMNS} FROM export WHERE tenant_id = %s AND id = %s AND (%s IS NULL OR device_id = %s)",
                 (self._scope.tenant.id, export_id, self._scope.only_device, self._scope.only_device),
             )
         if row is None:
@@ -133,7 +132,7 @@ class Exports:
                 device_id=self._scope.only_device,
             )  # fmt: skip
             row = await tx.fetch_one(
-                f"SELECT {_COLUMNS} FROM export WHERE tenant_id = %s AND id = %s",  # noqa: S608 - columns only
+                f"SELECT {_COLUMNS} FROM export WHERE tenant_id = %s AND id = %s",
                 (self._scope.tenant.id, export_id),
             )
             if row is None:
@@ -159,7 +158,8 @@ class Exports:
             if count + len(batch) > MEMBERS_MAX:
                 raise TooMany(MEMBERS_MAX, "files and folders in one export")
             await tx.execute_many(
-                "INSERT INTO export_member (tenant_id, export_id, position, path, entry_id) VALUES (%s, %s, %s, %s, %s)",
+                "INSERT INTO export_member (tenant_id, export_id, position, path, entry_id)"
+                " VALUES (%s, %s, %s, %s, %s)",
                 [
                     (self._scope.tenant.id, export_id, count + i, item.path.raw, item.entry_id)
                     for i, item in enumerate(batch)

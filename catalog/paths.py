@@ -45,7 +45,7 @@ async def _names_of(tx: Transaction, tenant_id: int, node_ids: Sequence[int]) ->
     for start in range(0, len(node_ids), _IDS_PER_QUERY):
         part = node_ids[start : start + _IDS_PER_QUERY]
         rows = await tx.fetch_all(
-            "SELECT node_id, parent_id, name FROM entry WHERE tenant_id = %s"  # noqa: S608 - marks only
+            "SELECT node_id, parent_id, name FROM entry WHERE tenant_id = %s"
             f" AND node_id IN ({','.join(['%s'] * len(part))}) ORDER BY node_id, added_seq, id",
             (tenant_id, *part),
         )

@@ -57,7 +57,7 @@ class Search:
             conditions.append(f"{column} <= %s AND ({column} < %s OR e.id < %s)")
             params += [moment, moment, last_id]
         sql = (
-            f"SELECT {ENTRY_COLUMNS}, {column} FROM {ENTRY_TABLES}"  # noqa: S608 - literals of this module only
+            f"SELECT {ENTRY_COLUMNS}, {column} FROM {ENTRY_TABLES}"
             f" WHERE {' AND '.join(conditions)} ORDER BY {column} DESC, e.id DESC LIMIT %s"
         )
         async with self._scope.database.reading() as tx:

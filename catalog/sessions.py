@@ -172,10 +172,7 @@ class Sessions:
         await tx.execute("DELETE FROM session WHERE expires_at < %s LIMIT %s", (clock.to_db(now), _FORGET_PER_SIGN_IN))
 
     async def _upsert_tenant(self, tx: Transaction, claims: HandoffClaims) -> Tenant:
-        query = (
-            f"SELECT {TENANT_COLUMNS} FROM tenant t JOIN ledger l ON l.tenant_id = t.id"  # noqa: S608 - columns only
-            " WHERE t.billing_client = %s"
-        )
+        query = f"SELECT {TENANT_COLUMNS} FROM tenant t JOIN ledger l ON l.tenant_id = t.id WHERE t.billing_client = %s"
         row = await tx.fetch_one(query, (claims.billing_client,))
         if row is None:
             await _insert_tenant(tx, claims, self._settings.time_zone_default)

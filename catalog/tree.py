@@ -95,7 +95,7 @@ class Tree:
             self._live.update({(parent_id, name): None for name in part})
             marks = ",".join(["%s"] * len(part))
             rows = await self._tx.fetch_all(
-                f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND parent_id = %s"  # noqa: S608 - marks only
+                f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND parent_id = %s"
                 f" AND name IN ({marks}) AND (removed_seq IS NULL OR removal = 'deleted') ORDER BY id DESC",
                 (self._tenant_id, parent_id, *part),
             )
@@ -121,7 +121,7 @@ class Tree:
     async def entry(self, entry_id: int) -> Node | None:
         """One entry of this device by id, live or not; with its name loaded."""
         row = await self._tx.fetch_one(
-            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND id = %s AND device_id = %s",  # noqa: S608
+            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND id = %s AND device_id = %s",
             (self._tenant_id, entry_id, self.device_id),
         )
         if row is None:
@@ -139,7 +139,7 @@ class Tree:
             part = parents[start : start + NAMES_PER_QUERY]
             marks = ",".join(["%s"] * len(part))
             rows = await self._tx.fetch_all(
-                f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND parent_id IN ({marks}) AND {ended}",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND parent_id IN ({marks}) AND {ended}",
                 (self._tenant_id, *part, *bound),
             )
             found.extend(map(node_of, rows))
@@ -161,7 +161,7 @@ class Tree:
     async def latest_directory(self, node_id: int) -> Node | None:
         """The newest entry of a directory, live or not; None for a root."""
         row = await self._tx.fetch_one(
-            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND node_id = %s AND kind = 'directory'"  # noqa: S608
+            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND node_id = %s AND kind = 'directory'"
             " ORDER BY added_seq DESC, id DESC LIMIT 1",
             (self._tenant_id, node_id),
         )

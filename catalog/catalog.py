@@ -1,0 +1,68 @@
+"""`Catalog`: opened once by whoever needs it; gives scopes."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from catalog import schema
+from catalog.database import POOL_CONNECTIONS_MAX, Database
+from catalog.errors import TenantSuspended
+from catalog.records import JournalWriter
+from catalog.scope import Scope
+from catalog.settings import Settings
+from catalog.system import SystemScope
+from catalog.tenant import TenantScope
+from catalog.values import Actor, Tenant
+
+ACTIVE: Final = "active"
+
+
+def connect_options(settings: Settings) -> Mapping[str, object]:
+    """How the application's own user reaches the database."""
+    where: dict[str, object] = (
+        {"unix_socket": settings.mariadb_socket}
+        if settings.mariadb_socket
+        else {"host": settings.mariadb_host, "port": settings.mariadb_port}
+    )
+    return where | {
+        "user": settings.mariadb_user,
+        "password": settings.mariadb_password,
+        "database": settings.mariadb_db,
+    }
+
+
+class Catalog:
+    """The catalog of one store."""
+
+    def __init__(self, database: Database, journal: JournalWriter, settings: Settings) -> None:
+        self._database = database
+        self._journal = journal
+        self._settings = settings
+        self.system = SystemScope(database, settings)
+
+    @classmethod
+    async def open(
+        cls, settings: Settings, journal: JournalWriter, store_id: str, connections_max: int = POOL_CONNECTIONS_MAX
+    ) -> "Catalog":
+        """Connect and check. Raises DatabaseUnavailable, SchemaMismatch."""
+        database = await Database.open(connect=connect_options(settings), connections_max=connections_max)
+        try:
+            await schema.check(database, store_id)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, journal, settings)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def ready(self) -> None:
+        """Raises `DatabaseUnavailable` unless the database answers."""
+        await self._database.ping()
+
+    def tenant(self, tenant: Tenant, actor: Actor, only_device: int | None = None) -> TenantScope:
+        """The scope of a tenant that a session or a token was found for. Raises `TenantSuspended`."""
+        if tenant.status != ACTIVE:
+            raise TenantSuspended
+        return TenantScope(
+            Scope(self._database, self._journal, tenant, actor, only_device, self._settings.hold_days)
+        )  # fmt: skip

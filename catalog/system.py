@@ -1,0 +1,156 @@
+"""`SystemScope`: the unscoped way in, for signing in and for operators' tools. Its users are one grep away."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from catalog import audit, clock
+from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.database import Database, Row, Transaction
+from catalog.errors import BadRequest, NotFound
+from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
+from catalog.settings import Settings
+from catalog.values import Actor, BlobRow, ScrubRun, Tenant, VerificationRecord
+
+_SCRUB_COLUMNS: Final = "id, started_at, finished_at, last_blob_id, counts"
+QUOTA_BYTES_MAX: Final = 1 << 60
+
+
+class SystemScope:
+    """Everything that is not one tenant's own: sign-in, tenants as billing sees them, blobs as a scrub sees them."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+        self.sessions = Sessions(database, settings)
+
+    # -- tenants ----------------------------------------------------------------------------------------------------
+
+    async def tenants(self, after: int = 0, limit: int = 500) -> list[Tenant]:
+        """The next tenants after an id, in order of id."""
+        return await self._tenants(" WHERE t.id > %s ORDER BY t.id LIMIT %s", after, limit)
+
+    async def tenant_by_client(self, billing_client: str) -> Tenant:
+        """The tenant of a billing client. Raises `NotFound`."""
+        found = await self._tenants(" WHERE t.billing_client = %s", billing_client)
+        if not found:
+            raise NotFound("tenant")
+        return found[0]
+
+    async def tenant(self, tenant_id: int) -> Tenant:
+        """One tenant. Raises `NotFound`."""
+        found = await self._tenants(" WHERE t.id = %s", tenant_id)
+        if not found:
+            raise NotFound("tenant")
+        return found[0]
+
+    async def set_quota(self, tenant_id: int, quota_bytes: int | None, actor: Actor) -> None:
+        """Set a tenant's quota; None for the default of the settings."""
+        if quota_bytes is not None and not 0 <= quota_bytes <= QUOTA_BYTES_MAX:
+            raise BadRequest(f"A quota has 0 to {QUOTA_BYTES_MAX:,} bytes.")
+        detail: dict[str, object] = {"quota_bytes": quota_bytes}
+        await self._change(
+            "UPDATE tenant SET quota_bytes = %s WHERE id = %s", quota_bytes, tenant_id, actor, "tenant.quota", detail
+        )
+
+    async def suspend(self, tenant_id: int, actor: Actor) -> None:
+        """No way in from now on: sessions and device tokens are refused with the next request. Files are kept."""
+        await self._change(
+            "UPDATE tenant SET status = %s WHERE id = %s", "suspended", tenant_id, actor, "tenant.suspend", {}
+        )
+
+    async def resume(self, tenant_id: int, actor: Actor) -> None:
+        """Open a suspended account again."""
+        await self._change(
+            "UPDATE tenant SET status = %s WHERE id = %s", "active", tenant_id, actor, "tenant.resume", {}
+        )
+
+    async def _tenants(self, where: str, *params: object) -> list[Tenant]:
+        async with self._database.reading() as tx:
+            rows = await tx.fetch_all(
+                f"SELECT {TENANT_COLUMNS} FROM tenant t JOIN ledger l ON l.tenant_id = t.id{where}", params
+            )
+        return [tenant_of(row, self._settings.quota_default_bytes) for row in rows]
+
+    async def _change(
+        self, sql: str, value: object, tenant_id: int, actor: Actor, action: str, detail: dict[str, object]
+    ) -> None:
+        tenant = await self.tenant(tenant_id)
+
+        async def work(tx: Transaction) -> None:
+            await tx.execute(sql, (value, tenant_id))
+            await audit.append(tx, tenant_id, actor, action, tenant.label, detail)
+
+        await self._database.run(work)
+
+    # -- blobs, as tools/verify goes through them ---------------------------------------------------------------------
+
+    async def blobs_after(self, after_blob_id: int, limit: int) -> list[BlobRow]:
+        """The next blob rows after an id, in order of id; rows of claims under way are left out."""
+        async with self._database.reading() as tx:
+            rows = await tx.fetch_all(
+                f"SELECT b.id, b.state, {BLOB_COLUMNS} FROM `blob` b"
+                " WHERE b.id > %s AND b.state IN ('live', 'condemned') ORDER BY b.id LIMIT %s",
+                (after_blob_id, limit),
+            )
+        return [BlobRow(blob_id, blob_of(*columns), state) for blob_id, state, *columns in rows]
+
+    async def blob_by_digest(self, digest: bytes) -> BlobRow:
+        """One blob's row. Raises `NotFound`."""
+        async with self._database.reading() as tx:
+            row = await tx.fetch_one(
+                f"SELECT b.id, b.state, {BLOB_COLUMNS} FROM `blob` b WHERE b.digest = %s", (digest,)
+            )
+        if row is None:
+            raise NotFound("blob")
+        return BlobRow(row[0], blob_of(*row[2:]), row[1])
+
+    async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None:
+        """Keep what re-reading found. A damaged or missing blob counts as missing from then on, so that it heals."""
+        now = clock.to_db(clock.now())
+
+        async def work(tx: Transaction) -> None:
+            await tx.execute_many(
+                "INSERT INTO verification (blob_id, verified_at, outcome) VALUES (%s, %s, %s)"
+                " ON DUPLICATE KEY UPDATE verified_at = VALUES(verified_at), outcome = VALUES(outcome)",
+                [(o.blob_id, now, o.outcome) for o in sorted(outcomes, key=lambda o: o.blob_id)],
+            )
+
+        await self._database.run(work)
+
+    async def start_scrub(self) -> int:
+        """Begin a run of tools/verify; returns its id."""
+        now = clock.to_db(clock.now())
+        async with self._database.reading() as tx:
+            return await tx.insert(
+                "INSERT INTO scrub_run (started_at, updated_at, counts) VALUES (%s, %s, '{}')", (now, now)
+            )
+
+    async def checkpoint_scrub(self, run_id: int, last_blob_id: int, counts: dict[str, int]) -> None:
+        """Keep how far a run has come."""
+        async with self._database.reading() as tx:
+            await tx.execute(
+                "UPDATE scrub_run SET updated_at = %s, last_blob_id = %s, counts = %s WHERE id = %s",
+                (clock.to_db(clock.now()), last_blob_id, msgspec.json.encode(counts).decode(), run_id),
+            )
+
+    async def finish_scrub(self, run_id: int) -> None:
+        """The run went through to the end."""
+        now = clock.to_db(clock.now())
+        async with self._database.reading() as tx:
+            await tx.execute("UPDATE scrub_run SET updated_at = %s, finished_at = %s WHERE id = %s", (now, now, run_id))
+
+    async def unfinished_scrub(self) -> ScrubRun | None:
+        """The newest run, if it was interrupted."""
+        async with self._database.reading() as tx:
+            row = await tx.fetch_one(f"SELECT {_SCRUB_COLUMNS} FROM scrub_run ORDER BY id DESC LIMIT 1")
+        return None if row is None or row[2] is not None else _scrub(row)
+
+
+def _scrub(row: Row) -> ScrubRun:
+    run_id, started_at, finished_at, last_blob_id, counts = row
+    ended = None if finished_at is None else clock.from_db(finished_at)
+    return ScrubRun(
+        run_id, clock.from_db(started_at), ended, last_blob_id, msgspec.json.decode(counts, type=dict[str, int])
+    )  # fmt: skip

@@ -1,0 +1,25 @@
+-- The rights of the application's database user, given again after every migration by tools/migrate.
+-- It can neither change the schema nor alter or remove an audit event.
+
+GRANT SELECT, INSERT ON {db}.audit_event TO {user};
+GRANT SELECT ON {db}.schema_version TO {user};
+GRANT SELECT ON {db}.store TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.tenant TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.ledger TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.user TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.staff TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.handoff TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.session TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.device TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.device_source TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.device_token TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.`blob` TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.verification TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.possession TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.journal_head TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.manifest TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.directory TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.entry TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export_member TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.scrub_run TO {user};

@@ -1,0 +1,7 @@
+"""Start tools/migrate."""
+
+import sys
+
+from tools.migrate.main import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""tools/tenant: list tenants, set a quota, suspend, resume."""

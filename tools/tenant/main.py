@@ -1,0 +1,91 @@
+"""What an operator may do to a tenant. Tenants are named by their billing client. Every change is in the audit."""
+
+import argparse
+import asyncio
+import getpass
+import re
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from cas.errors import CasError
+from cas.journal import Journal
+from cas.local import LocalBackend
+from cas.store import BlobStore
+from catalog.catalog import Catalog
+from catalog.errors import CatalogError
+from catalog.settings import BadSettings, load_settings
+from catalog.values import Actor, Tenant
+
+_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 done, 2 it could not be done (the reason is on stderr)."""
+    args = _parser().parse_args(argv)
+    try:
+        asyncio.run(_run(args))
+    except (BadSettings, CasError, CatalogError) as e:
+        print(f"tools/tenant: {e}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def parse_size(text: str) -> int | None:
+    """`500G` → bytes (powers of 1024); `default` → None. Raises argparse's error."""
+    if text == "default":
+        return None
+    match = re.fullmatch(r"(\d{1,18})([KMGTP]?)(?:i?B)?", text, re.IGNORECASE)
+    if match is None:
+        raise argparse.ArgumentTypeError("give bytes, or a size such as 500G or 2T, or the word default")
+    return int(match[1]) * _UNITS[match[2].upper()]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools/tenant", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="all tenants with status, used bytes and quota")
+    quota = commands.add_parser("quota", help="set how many logical bytes a tenant may keep")
+    quota.add_argument("client", help="the billing client")
+    quota.add_argument("size", type=parse_size, help="e.g. 500G, 2T, or default")
+    for name, text in (("suspend", "refuse every request of a tenant; files are kept"), ("resume", "let it in again")):
+        commands.add_parser(name, help=text).add_argument("client", help="the billing client")
+    return parser
+
+
+async def _run(args: argparse.Namespace) -> None:
+    settings = load_settings()
+    backend = LocalBackend(settings.storage_root)
+    catalog = await Catalog.open(settings, Journal(backend), BlobStore.open(backend).store_id, connections_max=1)
+    try:
+        if args.command == "list":
+            await _list(catalog)
+            return
+        system, actor = catalog.system, Actor("operator", getpass.getuser())
+        tenant = await system.tenant_by_client(args.client)
+        match args.command:
+            case "quota":
+                await system.set_quota(tenant.id, args.size, actor)
+            case "suspend":
+                await system.suspend(tenant.id, actor)
+            case "resume":
+                await system.resume(tenant.id, actor)
+        _show(await system.tenant_by_client(args.client))
+    finally:
+        await catalog.close()
+
+
+async def _list(catalog: Catalog) -> None:
+    print(f"{'client':<24} {'status':<10} {'used bytes':>20} {'quota bytes':>20}  label")
+    after = 0
+    while page := await catalog.system.tenants(after):
+        for tenant in page:
+            _show(tenant)
+        after = page[-1].id
+
+
+def _show(tenant: Tenant) -> None:
+    print(
+        f"{tenant.billing_client:<24} {tenant.status:<10} {tenant.used_bytes:>20,} {tenant.quota_bytes:>20,}"
+        f"  {tenant.label}"
+    )
