@@ -107,7 +107,7 @@ FOLDER: Final = [
     image(14, "Photos/IMG_2042 (edited, final, really final, sent to the printer and to Grandma).jpg", size_bytes=12_600_000),
     entry(15, "Photos/first steps 👣.mp4", media_kind=MediaKind.VIDEO, media_type="video/mp4", size_bytes=3 * GIB + 77, age=timedelta(hours=5)),
     entry(16, "Photos/song for Léo.flac", media_kind=MediaKind.AUDIO, media_type="audio/flac", age=timedelta(days=1)),
-    entry(17, "Photos/Contract <b>draft</b>.pdf", media_kind=MediaKind.DOCUMENT, media_type="application/pdf", size_bytes=91_000),
+    entry(17, "Photos/Contract <b>draft.pdf", media_kind=MediaKind.DOCUMENT, media_type="application/pdf", size_bytes=91_000),
     entry(18, "Photos/invoice\u202egpj.exe", size_bytes=0),
     entry(19, "Photos/latest", kind=EntryKind.LINK),
 ]  # fmt: skip

@@ -1,0 +1,96 @@
+"""The templates with sample contexts, on loopback, under the portal's strict CSP: to look at pages without a database.
+
+`python -m tests.browser.preview [port]`; `/x/` lists all pages. Uploads are swallowed at a readable pace.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from tests.browser.samples import Sample, samples
+from web.filters import install
+
+WEB: Final = Path(__file__).resolve().parents[2] / "web"
+CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PICTURE: Final = """<svg xmlns="http://www.w3.org/2000/svg" width="1600" height="1066" viewBox="0 0 16 10.66">
+<rect width="16" height="10.66" fill="#f4c58a"/><circle cx="11" cy="4" r="1.6" fill="#fff3d6"/>
+<path d="M0 8 4 4l3 3 3-4 6 5.5v2.2H0z" fill="#43707a"/><path d="M0 10.66 5 7l4 2 7-1.5v3.2z" fill="#21454d"/></svg>"""
+
+
+def environment() -> Environment:
+    """The portal's Jinja environment, strict about names that a context does not give."""
+    jinja = Environment(
+        loader=FileSystemLoader(WEB / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    install(jinja)
+    return jinja
+
+
+def create_app() -> Starlette:
+    """An app with one route per sample."""
+    jinja = environment()
+    pages = list(samples())
+
+    def shown(sample: Sample) -> Route:
+        async def page(request: Request) -> Response:
+            return HTMLResponse(jinja.get_template(sample.template).render(sample.context), sample.status)
+
+        return Route(sample.url, page)
+
+    async def index(request: Request) -> Response:
+        return HTMLResponse("".join(f'<p><a href="{page.url}">{page.url}</a></p>' for page in pages))
+
+    async def put(request: Request) -> Response:
+        size = 0
+        async for piece in request.stream():
+            size += len(piece)
+            await asyncio.sleep(len(piece) / 40_000_000)
+        if "bad" in request.path_params["path"]:
+            return JSONResponse({"detail": "A name must not contain “bad”. Rename the file."}, 400)
+        answer = {"entry": "1", "digest": "0" * 64, "size": size, "deduplicated": size % 2 == 0}
+        return JSONResponse(answer, 201)
+
+    async def content(request: Request) -> Response:
+        return Response(PICTURE, media_type="image/svg+xml")
+
+    async def me(request: Request) -> Response:
+        return JSONResponse({"tenant": {"id": "7"}, "csrf_token": "sample", "usage": {}})
+
+    routes = [shown(sample) for sample in pages] + [
+        Route("/x/", index),
+        Route("/api/v1/me", me),
+        Route("/api/v1/entries/{id}/content", content),
+        Route("/api/v1/devices/1/files/originals/{path:path}", put, methods=["PUT"]),
+        Mount("/static", StaticFiles(directory=WEB / "static")),
+    ]
+    app = Starlette(routes=list(routes))
+
+    async def headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        response = await call_next(request)
+        response.headers["Content-Security-Policy"] = CSP
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    app.add_middleware(BaseHTTPMiddleware, dispatch=headers)
+    return app
+
+
+if __name__ == "__main__":
+    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]) if len(sys.argv) > 1 else 5099, log_level="warning")
