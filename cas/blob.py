@@ -30,3 +30,7 @@ class Blob:
     crc32: int
     encoding: Encoding
     location: Location
+
+
+EMPTY_BLOB: Final = Blob(Digest.of(b""), 0, 0, 0, Encoding.IDENTITY, OWN_FILE)
+"""The blob of no bytes. Every store holds it from its beginning and for ever."""

@@ -2,11 +2,19 @@
 
 
 class CasError(Exception):
-    """Base of every error that `cas` raises on purpose."""
+    """Base of every error that `cas` raises on purpose. `subject` is the key, name, chain or digest it is about."""
+
+    def __init__(self, message: str, subject: str = "") -> None:
+        super().__init__(message)
+        self.subject = subject
 
 
 class BadDigest(CasError, ValueError):
     """The text or bytes are not a BLAKE3-256 digest (32 bytes, 64 lower-case hex digits)."""
+
+
+class BadKey(CasError, ValueError):
+    """The text cannot be an object's key or a journal chain's name."""
 
 
 class DigestMismatch(CasError):
@@ -25,8 +33,24 @@ class BlobDamaged(CasError):
     """Stored bytes no longer match their digest; the bytes already handed out were right."""
 
 
+class BlobUnreadable(BlobDamaged):
+    """The medium would not give the bytes back (EIO). They may still be whole: nothing is moved on its account."""
+
+
+class PiecesDamaged(BlobDamaged):
+    """A blob's piece digests are missing or wrong, so ranges of it cannot be checked; the blob itself may be whole."""
+
+
+class ObjectChanged(CasError):
+    """Another object has taken the key meanwhile; nothing was moved."""
+
+
 class StoreFull(CasError):
     """The file system has no room (ENOSPC or EDQUOT). Nothing was kept."""
+
+
+class StoreFailed(CasError):
+    """The system refused a call for a reason that says nothing about the medium (too many open files, no right …)."""
 
 
 class StoreReadOnly(CasError):

@@ -1,0 +1,173 @@
+"""`GrowingFile`: appending to an open file, small ones simply, large ones past the page cache.
+
+A copy through the page cache costs a second pass over memory and leaves all the waiting to the fsync at the end. So
+from `DIRECT_AFTER_BYTES` on, a thread of the file's own writes aligned buffers with O_DIRECT while the caller fills
+the next. Where O_DIRECT is refused (tmpfs, ZFS before 2.3), the same thread writes plainly and starts write-back at
+once. `docs/decisions/0003-layout-and-encoding.md` has the measurement.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from cas.deadline import DeadlinePassed
+
+DIRECT_AFTER_BYTES: Final = 8 << 20
+BUFFER_BYTES: Final = 2 << 20
+BUFFERS: Final = 3
+
+
+class _Refused(OSError):
+    """A write was refused as invalid (EINVAL) after `written` bytes."""
+
+    def __init__(self, written: int) -> None:
+        super().__init__(errno.EINVAL, os.strerror(errno.EINVAL))
+        self.written = written
+
+
+def write_all(fd: int, data: memoryview) -> None:
+    """Write all of `data`, however many calls that takes. Raises OSError."""
+    written = 0
+    while written < len(data):
+        try:
+            written += os.write(fd, data[written:])
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise _Refused(written) from error
+            raise
+
+
+def set_direct(fd: int, wanted: bool) -> bool:
+    """Turn O_DIRECT on or off; False where the file system refuses it."""
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT if wanted else flags & ~os.O_DIRECT)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
+
+
+class _Pipeline:
+    """A thread that writes full buffers in order. The file's offset is a multiple of 4096 when it starts."""
+
+    def __init__(self, fd: int, seconds_max: float) -> None:
+        self._fd = fd
+        self._seconds_max = seconds_max
+        self._direct = set_direct(fd, True)
+        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
+        self._full: SimpleQueue[mmap.mmap | None] = SimpleQueue()
+        self._error: OSError | None = None
+        for _ in range(BUFFERS - 1):
+            self._free.put(mmap.mmap(-1, BUFFER_BYTES))
+        self._buffer = mmap.mmap(-1, BUFFER_BYTES)
+        self._filled = 0
+        self._ended = threading.Event()
+        threading.Thread(target=self._run, name="cas-pipeline", daemon=True).start()
+
+    def write(self, data: memoryview) -> None:
+        """Copy in; waits only while all buffers are on their way. Raises OSError, `DeadlinePassed`."""
+        while data:
+            part = data[: BUFFER_BYTES - self._filled]
+            self._buffer[self._filled : self._filled + len(part)] = part
+            self._filled += len(part)
+            data = data[len(part) :]
+            if self._filled == BUFFER_BYTES:
+                self._hand_over()
+
+    def finish(self) -> None:
+        """Write what is left, the unaligned rest without O_DIRECT, and end the thread. Raises OSError,
+        `DeadlinePassed`."""
+        self.end()
+        if self._error is not None:
+            raise self._error
+        if self._direct:
+            set_direct(self._fd, False)
+        with memoryview(self._buffer) as view:
+            write_all(self._fd, view[: self._filled])
+
+    def end(self) -> None:
+        """End the thread, after the buffers on their way. Raises `DeadlinePassed`."""
+        self._full.put(None)
+        if not self._ended.wait(self._seconds_max * BUFFERS):
+            raise DeadlinePassed(f"no answer to a write within {self._seconds_max * BUFFERS:g} s")
+
+    def _hand_over(self) -> None:
+        self._full.put(self._buffer)
+        try:
+            self._buffer = self._free.get(timeout=self._seconds_max)
+        except Empty:
+            raise DeadlinePassed(f"no answer to a write within {self._seconds_max:g} s") from None
+        self._filled = 0
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while (buffer := self._full.get()) is not None:
+            if self._error is None:
+                try:
+                    self._put(buffer)
+                except OSError as error:
+                    self._error = error  # raised in the caller's thread at its next step
+            self._free.put(buffer)
+        self._ended.set()
+
+    def _put(self, buffer: mmap.mmap) -> None:
+        with memoryview(buffer) as view:
+            try:
+                write_all(self._fd, view)
+            except _Refused as refused:
+                # Some file systems take the flag and refuse the first write.
+                self._direct = False
+                set_direct(self._fd, False)
+                write_all(self._fd, view[refused.written :])
+        if not self._direct:
+            start_write_back(self._fd, BUFFER_BYTES)
+
+
+def start_write_back(fd: int, last_bytes: int) -> None:
+    """Ask the kernel to begin writing what was written last, so that the fsync at the end finds little left."""
+    end = os.lseek(fd, 0, os.SEEK_CUR)
+    os.posix_fadvise(fd, end - last_bytes, last_bytes, os.POSIX_FADV_DONTNEED)
+
+
+class GrowingFile:
+    """Appends to `fd`, which stays the caller's. One thread at a time; errors are OSError and `DeadlinePassed`."""
+
+    def __init__(self, fd: int, seconds_max: float) -> None:
+        self._fd = fd
+        self._seconds_max = seconds_max
+        self._pipeline: _Pipeline | None = None
+        self._plain_bytes = 0
+        self._settled = False
+
+    def write(self, data: memoryview) -> None:
+        room = len(data) if self._settled else DIRECT_AFTER_BYTES - self._plain_bytes
+        if room:
+            write_all(self._fd, data[:room])
+            self._plain_bytes += min(room, len(data))
+        if len(data) > room:
+            self._started().write(data[room:])
+
+    def settle(self) -> None:
+        """Hand everything to the kernel. Later writes are plain."""
+        self._settled = True
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.finish()
+
+    def drop(self) -> None:
+        """Stop writing; what is under way ends first. Raises `DeadlinePassed`."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.end()
+
+    def _started(self) -> _Pipeline:
+        if self._pipeline is None:
+            self._pipeline = _Pipeline(self._fd, self._seconds_max)
+        return self._pipeline

@@ -1,0 +1,57 @@
+"""Where things lie in the store. Every key is made here, from values that cannot escape (digests, checked chain
+names)."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from cas.blob import Blob, Encoding
+from cas.digest import Digest
+
+FORMAT_KEY: Final = "FORMAT"
+BLOBS: Final = "blobs"
+JOURNAL: Final = "journal"
+PACKS: Final = "packs"
+QUARANTINE: Final = "quarantine"
+TRASH: Final = "trash"
+
+PIECE_BYTES: Final = 4 << 20
+"""An identity blob larger than this has a `.pieces` file: the raw BLAKE3 of each piece of this size, in order."""
+
+_SUFFIX: Final = {Encoding.IDENTITY: "", Encoding.ZSTD: ".zst"}
+_BYTE_NAMES: Final = tuple(f"{value:02x}" for value in range(256))
+
+
+def blob_key(digest: Digest, encoding: Encoding) -> str:
+    """`blobs/ab/cd/<hex>` or `blobs/ab/cd/<hex>.zst`."""
+    return f"{BLOBS}/{digest.hex[:2]}/{digest.hex[2:4]}/{digest.hex}{_SUFFIX[encoding]}"
+
+
+def pieces_key(digest: Digest) -> str:
+    """`blobs/ab/cd/<hex>.pieces`."""
+    return f"{blob_key(digest, Encoding.IDENTITY)}.pieces"
+
+
+def has_pieces(encoding: Encoding, size_bytes: int) -> bool:
+    """Whether a blob so stored has a file of piece digests beside it."""
+    return encoding is Encoding.IDENTITY and size_bytes > PIECE_BYTES
+
+
+def object_keys(blob: Blob) -> list[str]:
+    """Every key that belongs to a blob in a file of its own, its bytes first."""
+    keys = [blob_key(blob.digest, blob.encoding)]
+    if has_pieces(blob.encoding, blob.size_bytes):
+        keys.append(pieces_key(blob.digest))
+    return keys
+
+
+def quarantine_key(key: str, mark: str) -> str:
+    """Where a damaged object waits: its own name, and a mark that keeps it apart from other copies of the same blob."""
+    return f"{QUARANTINE}/{key.rpartition('/')[2]}.{mark}"
+
+
+def store_folders() -> Iterator[str]:
+    """The folders that a store has from its beginning on: 65,536 shards, so that no upload ever makes one."""
+    yield from (JOURNAL, PACKS, QUARANTINE, TRASH)
+    for first in _BYTE_NAMES:
+        for second in _BYTE_NAMES:
+            yield f"{BLOBS}/{first}/{second}"

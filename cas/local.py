@@ -1,0 +1,296 @@
+"""`LocalBackend`: objects as files under one folder. Owns every rename, unlink and fsync of the store.
+
+Everything is reached from a descriptor of the root that is opened once: should the file system be unmounted under a
+running server, calls fail, and nothing is ever written to the disk beneath the mount point.
+"""
+
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Final
+
+from cas.backend import ObjectInfo, ObjectReader, ObjectWriter, checked_key
+from cas.deadline import Deadline, DeadlinePassed
+from cas.errors import BadKey, BlobMissing, BlobUnreadable, ObjectChanged, StoreFailed, StoreNotReady
+from cas.faults import FAILING_MEDIUM
+from cas.gate import WriteGate
+from cas.guard import Guard
+from cas.localfiles import LocalReader, LocalWriter
+
+FSYNC_SECONDS_MAX: Final = 30.0
+NOTE_SECONDS_MAX: Final = 2.0
+FOLDER_MODE: Final = 0o700
+INCOMING: Final = "incoming"
+READ_ONLY: Final = "READ_ONLY"
+NOTE_BYTES_MAX: Final = 4096
+KNOWN_FOLDERS_MAX: Final = 10_000
+
+
+def parent_of(path: str) -> str:
+    """The folder that holds `path`, `.` for the root."""
+    return path.rpartition("/")[0] or "."
+
+
+def levels_of(folder: str) -> list[str]:
+    """`a/b/c` as `a`, `a/b`, `a/b/c`."""
+    return list(accumulate(folder.split("/"), "{}/{}".format))
+
+
+class LocalBackend:
+    """Files below `root`, which must exist. `fsync_seconds_max` bounds each fsync and rename."""
+
+    def __init__(self, root: Path, fsync_seconds_max: float = FSYNC_SECONDS_MAX) -> None:
+        try:
+            self._root_fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise StoreNotReady(f"the store's folder {root} cannot be opened: {error.strerror}", str(root)) from error
+        self.root = root
+        self._is_open = True
+        self._gate = WriteGate(self._noted, self._note)
+        self._guard = Guard(self._gate, Deadline(fsync_seconds_max))
+        self._noting = Deadline(NOTE_SECONDS_MAX)
+        self._known_folders: set[str] = set()
+
+    # -- the read-only state
+
+    @property
+    def read_only_reason(self) -> str | None:
+        return self._gate.reason
+
+    def turn_read_only(self, reason: str) -> None:
+        self._gate.shut(reason)
+
+    def allow_writes(self) -> None:
+        with self._guard.calls("removing the note", READ_ONLY):
+            self._gate.reopen()
+
+    def _noted(self) -> str | None:
+        try:
+            fd = os.open(READ_ONLY, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root_fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return f"{READ_ONLY} cannot be opened: {error.strerror}"
+        try:
+            return os.read(fd, NOTE_BYTES_MAX).decode("utf-8", "replace").strip() or "no reason given"
+        finally:
+            os.close(fd)
+
+    def _note(self, reason: str | None) -> None:
+        if reason is None:
+            self._remove(READ_ONLY)
+            return
+        # The medium has just failed, so the note may fail too; the flag of the process stands without it.
+        with suppress(OSError, DeadlinePassed):
+            self._noting.run(partial(self._write_note, reason))
+
+    def _write_note(self, reason: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        fd = os.open(READ_ONLY, flags, 0o600, dir_fd=self._root_fd)
+        try:
+            os.write(fd, reason.encode()[: NOTE_BYTES_MAX - 1] + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    # -- writing
+
+    def prepare(self, folders: Iterable[str]) -> None:
+        self._gate.check()
+        wanted = [folder for folder in (INCOMING, *folders) if folder not in self._known_folders]
+        levels = dict.fromkeys(level for folder in wanted for level in levels_of(checked_key(folder)))
+        for level in levels:
+            self._make_folder(level)
+        # A folder found there may come from a process that was killed before this step, so it is never skipped.
+        for parent in dict.fromkeys(parent_of(level) for level in levels):
+            self._guard.run(partial(self._sync_named_folder, parent), "syncing the folder", parent)
+        self._remember(wanted)
+
+    def create(self) -> ObjectWriter:
+        self._gate.check()
+        path = f"{INCOMING}/{secrets.token_hex(16)}"
+        return LocalWriter(self._root_fd, path, self._guard, self._sync_file)
+
+    def publish(self, name: str, key: str) -> None:
+        source = f"{INCOMING}/{checked_key(name)}"
+        target = self._checked(key)
+        self._guard.run(partial(self._rename, source, target), "publishing", key)
+
+    def move(self, key: str, new_key: str, only: ObjectReader | None = None) -> None:
+        source, target = self._checked(key), self._checked(new_key)
+        self._guard.run(partial(self._move, source, target, only), "moving", key)
+
+    def remove(self, key: str) -> None:
+        path = self._checked(key)
+        self._guard.run(partial(self._remove, path), "removing", key)
+
+    def discard(self, name: str) -> None:
+        with self._guard.calls("removing", name), suppress(FileNotFoundError):
+            os.unlink(f"{INCOMING}/{checked_key(name)}", dir_fd=self._root_fd)
+
+    # -- reading
+
+    def open(self, key: str) -> ObjectReader:
+        path = self._checked(key)
+        with self._reading(key):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._root_fd)
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
+            os.close(fd)
+            raise BlobMissing(f"{key} is no file", key)
+        return LocalReader(fd, key, found.st_size)
+
+    def stat(self, key: str) -> ObjectInfo:
+        path = self._checked(key)
+        with self._reading(key):
+            found = os.stat(path, dir_fd=self._root_fd, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode):
+            raise BlobMissing(f"{key} is no file", key)
+        return ObjectInfo(key, found.st_size)
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+        folder = checked_key(prefix.rstrip("/")) if prefix else "."
+        return self._walk(folder, prefix)
+
+    def temporaries(self) -> Iterator[str]:
+        return (name for name in self._names(INCOMING) if not name.endswith("/"))
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._guard.deadline.close()
+            self._noting.close()
+            os.close(self._root_fd)
+
+    # -- single steps, each with its own failure
+
+    def _sync_file(self, fd: int, name: str) -> None:
+        with self._guard.calls("syncing", name, syncing=True):
+            os.fsync(fd)
+
+    def _sync_folder(self, fd: int, folder: str) -> None:
+        with self._guard.calls("syncing the folder", folder, syncing=True):
+            os.fsync(fd)
+
+    def _sync_named_folder(self, folder: str) -> None:
+        with self._folder(folder) as fd:
+            self._sync_folder(fd, folder)
+
+    def _make_folder(self, folder: str) -> None:
+        with self._guard.calls("making the folder", folder), suppress(FileExistsError):
+            os.mkdir(folder, FOLDER_MODE, dir_fd=self._root_fd)
+
+    def _rename(self, source: str, target: str) -> None:
+        folder = parent_of(target)
+        with self._folder(folder) as fd:
+            with self._exclusive(fd):
+                self._rename_file(source, target)
+            self._sync_folder(fd, folder)
+
+    def _move(self, source: str, target: str, only: ObjectReader | None) -> None:
+        old, new = parent_of(source), parent_of(target)
+        with self._folder(old) as old_fd, self._folder(new) as new_fd:
+            with self._exclusive(old_fd):
+                self._check_is(source, only)
+                self._rename_file(source, target)
+            # The new name first: after a power cut there may be two names, never none.
+            self._sync_folder(new_fd, new)
+            if old != new:
+                self._sync_folder(old_fd, old)
+
+    def _rename_file(self, source: str, target: str) -> None:
+        try:
+            os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
+        except FileNotFoundError as error:
+            raise BlobMissing(f"{source} is not there, or the folder of {target} is not", source) from error
+
+    def _remove(self, path: str) -> None:
+        folder = parent_of(path)
+        with self._folder(folder) as fd:
+            with suppress(FileNotFoundError):
+                os.unlink(path, dir_fd=self._root_fd)
+            self._sync_folder(fd, folder)
+
+    def _check_is(self, path: str, only: ObjectReader | None) -> None:
+        if only is None:
+            return
+        try:
+            found = os.stat(path, dir_fd=self._root_fd, follow_symlinks=False)
+        except FileNotFoundError as error:
+            raise BlobMissing(f"{path} is not there", path) from error
+        if not isinstance(only, LocalReader) or not only.is_same_file(found):
+            raise ObjectChanged(f"{path} is another file by now", path)
+
+    @contextmanager
+    def _folder(self, folder: str) -> Iterator[int]:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root_fd)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def _exclusive(self, folder_fd: int) -> Iterator[None]:
+        """Between threads and processes: a rename into a folder and a conditional move out of it take turns."""
+        fcntl.flock(folder_fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(folder_fd, fcntl.LOCK_UN)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BlobMissing(f"{key} is not in the store", key) from error
+        except OSError as error:
+            kind = BlobUnreadable if error.errno in FAILING_MEDIUM else StoreFailed
+            raise kind(f"{key} cannot be opened: {error.strerror}", key) from error
+
+    # -- names
+
+    @staticmethod
+    def _checked(key: str) -> str:
+        if checked_key(key).partition("/")[0] in {INCOMING, READ_ONLY}:
+            raise BadKey(f"{key} is a name of the backend's own", key)
+        return key
+
+    def _remember(self, folders: Sequence[str]) -> None:
+        if len(self._known_folders) + len(folders) > KNOWN_FOLDERS_MAX:
+            self._known_folders.clear()
+        if len(folders) <= KNOWN_FOLDERS_MAX:
+            self._known_folders.update(folders)
+
+    def _names(self, folder: str) -> Sequence[str]:
+        """Names in a folder, sub-folders with a slash behind, ordered as the keys they begin."""
+        try:
+            with self._folder(folder) as fd, os.scandir(fd) as entries:
+                return sorted(
+                    entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name for entry in entries
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise StoreFailed(f"{folder} cannot be listed: {error.strerror}", folder) from error
+
+    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+        for name in self._names(folder):
+            key = prefix + name
+            if key.rstrip("/") in {INCOMING, READ_ONLY}:
+                continue
+            if name.endswith("/"):
+                yield from self._walk(key.rstrip("/"), key)
+            else:
+                yield from self._info(key)
+
+    def _info(self, key: str) -> Iterator[ObjectInfo]:
+        # What went away meanwhile, and what the store never named so (an editor's backup), is left out.
+        with suppress(BlobMissing, BadKey):
+            yield self.stat(key)

@@ -1,0 +1,193 @@
+"""`BlobReader`: a blob's bytes out, checked against its digest before the last of them is handed over."""
+
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Final
+
+from blake3 import blake3
+
+from cas.backend import Backend, ObjectReader
+from cas.blob import OWN_FILE, Blob, Encoding
+from cas.digest import DIGEST_BYTES
+from cas.errors import BlobDamaged, BlobMissing, BlobUnreadable, PiecesDamaged
+from cas.layout import PIECE_BYTES, blob_key, has_pieces, pieces_key
+from cas.pieces import PieceHasher, piece_count
+from cas.seekable import FRAME_BYTES, BadSeekable, SeekTable, read_table
+
+CHUNK_BYTES: Final = 1 << 20
+
+Progress = Callable[[int], None]
+"""Told how many stored bytes were read since the last call. May wait, or raise to stop."""
+
+
+class BlobReader:
+    """One open blob. Not for two threads at once. Raises `BlobMissing` at once; `BlobDamaged` as soon as it shows."""
+
+    def __init__(self, backend: Backend, blob: Blob) -> None:
+        if blob.location != OWN_FILE:
+            raise BlobMissing(f"no such place as {blob.location!r} is known here", blob.digest.hex)
+        self.blob = blob
+        self._backend = backend
+        self.object = backend.open(blob_key(blob.digest, blob.encoding))
+        self._pieces: ObjectReader | None = None
+        self._table: SeekTable | None = None
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole blob in order, about 1 MiB at a time. The last chunk comes only after the digest of all matched."""
+        self.check_size()
+        hasher = blake3()
+        last = b""
+        for chunk in self._plain():
+            if last:
+                yield last
+            hasher.update(chunk)
+            last = chunk
+        if hasher.digest() != self.blob.digest.raw:
+            raise self._damaged("its bytes hash to another digest")
+        if last:
+            yield last
+
+    def range(self, offset: int, length: int) -> Iterator[bytes]:
+        """Bytes `offset` to `offset + length`, which must lie inside; each is handed out only after the piece that
+        holds it was checked. Raises ValueError for a range outside."""
+        if offset < 0 or length < 0 or offset + length > self.blob.size_bytes:
+            raise ValueError(f"{offset}+{length} lies outside of {self.blob.size_bytes} bytes")
+        return self._range(offset, offset + length)
+
+    def verify(self, progress: Progress | None = None) -> None:
+        """Re-read and re-hash everything, from the medium where that can be. Raises `BlobDamaged`, at last
+        `PiecesDamaged`."""
+        self.check_size()
+        self.object.forget_cached()
+        digest, pieces = self._hashed(progress)
+        if digest != self.blob.digest.raw:
+            raise self._damaged("its bytes hash to another digest")
+        if has_pieces(self.blob.encoding, self.blob.size_bytes) and pieces != self._stored_pieces():
+            raise PiecesDamaged(f"the piece digests of {self.blob.digest} are wrong", self.blob.digest.hex)
+
+    def pieces(self) -> bytes:
+        """The piece digests, made again from bytes whose digest matches. Raises `BlobDamaged`."""
+        self.check_size()
+        digest, pieces = self._hashed(None)
+        if digest != self.blob.digest.raw:
+            raise self._damaged("its bytes hash to another digest")
+        return pieces
+
+    def check_size(self) -> None:
+        """Raises `BlobDamaged` if the file has grown or shrunk."""
+        if self.object.size_bytes != self.blob.stored_bytes:
+            raise self._damaged(f"it takes {self.object.size_bytes} bytes instead of {self.blob.stored_bytes}")
+
+    def close(self) -> None:
+        self.object.close()
+        if self._pieces is not None:
+            self._pieces.close()
+
+    def __enter__(self) -> "BlobReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- the whole
+
+    def _plain(self) -> Iterator[bytes]:
+        if self.blob.encoding is Encoding.IDENTITY:
+            return self._identity_chunks()
+        table = self._seek_table()
+        return (self._frame(table, frame) for frame in range(table.frames))
+
+    def _identity_chunks(self) -> Iterator[bytes]:
+        for offset in range(0, self.blob.size_bytes, CHUNK_BYTES):
+            yield self._exactly(self.object, offset, min(CHUNK_BYTES, self.blob.size_bytes - offset))
+
+    def _hashed(self, progress: Progress | None) -> tuple[bytes, bytes]:
+        hasher, pieces = blake3(), PieceHasher()
+        wants_pieces = has_pieces(self.blob.encoding, self.blob.size_bytes)
+        for chunk in self._plain():
+            hasher.update(chunk)
+            if wants_pieces:
+                pieces.update(chunk)
+            if progress is not None:
+                progress(len(chunk) * self.blob.stored_bytes // self.blob.size_bytes)
+        return hasher.digest(), pieces.finish()
+
+    # -- ranges
+
+    def _range(self, start: int, end: int) -> Iterator[bytes]:
+        self.check_size()
+        if start == end:
+            return
+        step = self._step_bytes()
+        for index in range(start // step, -(-end // step)):
+            piece = self._checked_piece(index)
+            first = max(start - index * step, 0)
+            last = min(end - index * step, len(piece))
+            for at in range(first, last, CHUNK_BYTES):
+                yield piece[at : min(at + CHUNK_BYTES, last)]
+
+    def _step_bytes(self) -> int:
+        return FRAME_BYTES if self.blob.encoding is Encoding.ZSTD else PIECE_BYTES
+
+    def _checked_piece(self, index: int) -> bytes:
+        if self.blob.encoding is Encoding.ZSTD:
+            return self._frame(self._seek_table(), index)
+        length = min(PIECE_BYTES, self.blob.size_bytes - index * PIECE_BYTES)
+        piece = self._exactly(self.object, index * PIECE_BYTES, length)
+        if blake3(piece).digest() != self._piece_digest(index):
+            raise self._damaged(f"piece {index} does not match its digest")
+        return piece
+
+    def _piece_digest(self, index: int) -> bytes:
+        if not has_pieces(self.blob.encoding, self.blob.size_bytes):
+            return self.blob.digest.raw
+        return self._opened_pieces().read_at(index * DIGEST_BYTES, DIGEST_BYTES)
+
+    # -- the parts on the medium
+
+    def _seek_table(self) -> SeekTable:
+        if self._table is None:
+            try:
+                self._table = read_table(self.object.read_at, self.blob.stored_bytes, self.blob.size_bytes)
+            except BadSeekable as error:
+                raise self._damaged(f"its seek table is wrong: {error}") from error
+        return self._table
+
+    def _frame(self, table: SeekTable, frame: int) -> bytes:
+        start, end = table.frame_ends[frame], table.frame_ends[frame + 1]
+        try:
+            return table.decode(frame, self._exactly(self.object, start, end - start))
+        except BadSeekable as error:
+            raise self._damaged(str(error)) from error
+
+    def _opened_pieces(self) -> ObjectReader:
+        if self._pieces is None:
+            try:
+                pieces = self._backend.open(pieces_key(self.blob.digest))
+            except BlobMissing as error:
+                raise PiecesDamaged(
+                    f"the piece digests of {self.blob.digest} are missing", self.blob.digest.hex
+                ) from error
+            self._pieces = pieces
+        if self._pieces.size_bytes != piece_count(self.blob.size_bytes) * DIGEST_BYTES:
+            raise PiecesDamaged(f"the piece digests of {self.blob.digest} are too few or many", self.blob.digest.hex)
+        return self._pieces
+
+    def _stored_pieces(self) -> bytes:
+        pieces = self._opened_pieces()
+        pieces.forget_cached()
+        try:
+            return pieces.read_at(0, pieces.size_bytes)
+        except BlobUnreadable as error:
+            raise PiecesDamaged(str(error), self.blob.digest.hex) from error
+
+    def _exactly(self, source: ObjectReader, offset: int, length: int) -> bytes:
+        data = source.read_at(offset, length)
+        if len(data) != length:
+            raise self._damaged("it ends too early")
+        return data
+
+    def _damaged(self, how: str) -> BlobDamaged:
+        return BlobDamaged(f"blob {self.blob.digest} is damaged: {how}", self.blob.digest.hex)

@@ -1,0 +1,210 @@
+"""`BlobStore`: blobs under their digests, on any backend. Everything that goes in is hashed, everything that comes out
+checked.
+
+Writing has two halves, because the catalog's claim stands between them: `stage` (or `writer`) makes the bytes durable
+in `incoming/`, `place` gives them their name. `docs/concurrency.md` says what may run beside what.
+"""
+
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+
+from cas.backend import Backend, Data, ObjectReader
+from cas.blob import Blob
+from cas.digest import Digest
+from cas.errors import (
+    BlobDamaged,
+    BlobMissing,
+    BlobUnreadable,
+    ObjectChanged,
+    PiecesDamaged,
+    StoreNotReady,
+    StoreReadOnly,
+)
+from cas.format import FORMAT_BYTES_MAX, StoreFormat
+from cas.layout import (
+    BLOBS,
+    FORMAT_KEY,
+    JOURNAL,
+    PACKS,
+    blob_key,
+    has_pieces,
+    object_keys,
+    pieces_key,
+    quarantine_key,
+    store_folders,
+)
+from cas.reader import BlobReader, Progress
+from cas.staged import Staged
+from cas.writer import BlobWriter
+
+
+class BlobStore:
+    """A store that is ready. Safe to use from many threads; each writer and reader belongs to one at a time."""
+
+    def __init__(self, backend: Backend, store_id: str) -> None:
+        self.store_id = store_id
+        self._backend = backend
+
+    @classmethod
+    def initialise(cls, backend: Backend) -> str:
+        """Make a new store on an empty root and return its id. `FORMAT` comes last, so that an interrupted start is no
+        store and can be started again. Raises `StoreNotReady` if a store, or what is left of one, is there."""
+        _refuse_existing(backend)
+        backend.prepare(store_folders())
+        made = StoreFormat.new()
+        store = cls(backend, made.store_id)
+        store.place(store.stage([]))  # the empty blob is permanent
+        _publish(backend, made.encode(), FORMAT_KEY)
+        return made.store_id
+
+    @classmethod
+    def open(cls, backend: Backend, expected_store_id: str | None = None) -> "BlobStore":
+        """The store on this backend. Raises `StoreNotReady` unless it is one, of this format, and the expected one."""
+        try:
+            reader = backend.open(FORMAT_KEY)
+        except BlobMissing as error:
+            raise StoreNotReady(
+                "there is no store here: FORMAT is missing (is it mounted? else: tools/store init)"
+            ) from error
+        try:
+            found = StoreFormat.decode(reader.read_at(0, FORMAT_BYTES_MAX))
+        finally:
+            reader.close()
+        if expected_store_id not in {None, found.store_id}:
+            raise StoreNotReady(f"this is the store {found.store_id}, not {expected_store_id}", found.store_id)
+        return cls(backend, found.store_id)
+
+    @property
+    def read_only_reason(self) -> str | None:
+        """Why the store takes no writes, or None."""
+        return self._backend.read_only_reason
+
+    # -- writing
+
+    def writer(self, size_bytes_max: int | None = None) -> BlobWriter:
+        """A writer for one blob of at most so many bytes. Raises `StoreReadOnly`."""
+        if (reason := self.read_only_reason) is not None:
+            raise StoreReadOnly(f"the store is read-only: {reason}", reason)
+        return BlobWriter(self._backend, size_bytes_max)
+
+    def stage(
+        self, chunks: Iterable[Data], expect_digest: Digest | None = None, expect_size_bytes: int | None = None
+    ) -> Staged:
+        """All of `chunks` as one durable, unnamed blob. Raises as `BlobWriter.write` and `finish`."""
+        with self.writer() as writer:
+            for chunk in chunks:
+                writer.write(chunk)
+            return writer.finish(expect_digest, expect_size_bytes)
+
+    def place(self, staged: Staged) -> Blob:
+        """Give a staged blob its name, durably; also where the blob is there already, which heals a damaged copy. On an
+        error the temporaries are gone and the blob may be there or not. Raises `StoreReadOnly`, `StoreFull`,
+        `StoreFailed`."""
+        with staged:
+            if staged.parts.pieces is not None:
+                self._backend.publish(staged.parts.pieces.name, pieces_key(staged.digest))
+            self._backend.publish(staged.parts.blob.name, blob_key(staged.digest, staged.encoding))
+        return staged.blob
+
+    def clear_incoming(self) -> int:
+        """Drop what killed writers left behind, and say how many. Only under the exclusive store lock."""
+        names = list(self._backend.temporaries())
+        for name in names:
+            self._backend.discard(name)
+        return len(names)
+
+    # -- reading
+
+    def read(self, blob: Blob) -> BlobReader:
+        """The blob's bytes. Raises `BlobMissing`, and `BlobDamaged` where the file's size already tells."""
+        reader = BlobReader(self._backend, blob)
+        try:
+            reader.check_size()
+        except BlobDamaged:
+            reader.close()
+            raise
+        return reader
+
+    def check(self, blob: Blob, progress: Progress | None = None) -> None:
+        """Re-read and re-hash all of it. Raises `BlobMissing`, `BlobDamaged` or, where nothing but the piece digests is
+        wrong, `PiecesDamaged` (see `mend_pieces`); `BlobUnreadable` if the medium refuses."""
+        with BlobReader(self._backend, blob) as reader:
+            reader.verify(progress)
+
+    # -- repair
+
+    def quarantine(self, blob: Blob) -> bool:
+        """Look again, and move the blob away if it is damaged indeed. False, and nothing moved, if it is whole by now:
+        what is moved is the very file that was found damaged, never one that an upload has put in its place meanwhile.
+        Raises `BlobMissing`, `BlobUnreadable`, `StoreReadOnly`."""
+        pieces = self._open_pieces(blob)
+        try:
+            with BlobReader(self._backend, blob) as reader:
+                return not _is_whole(reader) and self._move_away(reader, pieces)
+        finally:
+            if pieces is not None:
+                pieces.close()
+
+    def mend_pieces(self, blob: Blob) -> None:
+        """Make the piece digests again, from bytes that match the digest. Raises `BlobDamaged`, `BlobMissing`."""
+        with BlobReader(self._backend, blob) as reader:
+            pieces = reader.pieces()
+        _publish(self._backend, pieces, pieces_key(blob.digest))
+
+    def _open_pieces(self, blob: Blob) -> ObjectReader | None:
+        if not has_pieces(blob.encoding, blob.size_bytes):
+            return None
+        try:
+            return self._backend.open(pieces_key(blob.digest))
+        except BlobMissing:
+            return None  # then there is nothing to take along
+
+    def _move_away(self, reader: BlobReader, pieces: ObjectReader | None) -> bool:
+        key, *pieces_keys = object_keys(reader.blob)
+        mark = secrets.token_hex(4)  # an earlier damaged copy stays beside this one
+        try:
+            self._backend.move(key, quarantine_key(key, mark), reader.object)
+        except ObjectChanged:
+            return False
+        if pieces is not None:
+            # Changed or gone: they belong to an upload that is healing the blob right now.
+            with suppress(ObjectChanged, BlobMissing):
+                self._backend.move(pieces_keys[0], quarantine_key(pieces_keys[0], mark), pieces)
+        return True
+
+
+def _is_whole(reader: BlobReader) -> bool:
+    try:
+        reader.verify()
+    except BlobUnreadable:
+        raise
+    except PiecesDamaged:
+        return True
+    except BlobDamaged:
+        return False
+    return True
+
+
+def _publish(backend: Backend, data: bytes, key: str) -> None:
+    writer = backend.create()
+    try:
+        writer.write(data)
+        writer.seal()
+        backend.publish(writer.name, key)
+    finally:
+        writer.discard()
+
+
+def _refuse_existing(backend: Backend) -> None:
+    """An empty blob alone is what an interrupted start leaves."""
+    empty = Digest.of(b"").hex
+    for prefix in (BLOBS, JOURNAL, PACKS):
+        for info in backend.list(f"{prefix}/"):
+            if not info.key.endswith(empty):
+                raise StoreNotReady(f"this root already holds {info.key}; a store begins on an empty one", info.key)
+    try:
+        backend.stat(FORMAT_KEY)
+    except BlobMissing:
+        return
+    raise StoreNotReady("there is a store here already", FORMAT_KEY)
