@@ -56,7 +56,7 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB
 
 @pytest.fixture(scope="module")
 def make_settings(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GivenSettings]:
-    """`make_settings(QUOTA_DEFAULT_BYTES="1000", …)`: a new migrated database and initialised store, and their settings."""
+    """`make_settings(QUOTA_DEFAULT_BYTES="1000", …)`: a new migrated database, a new store, and their settings."""
 
     def make(**values: str) -> GivenSettings:
         name = f"otb_test_{next(_numbers)}"

@@ -42,7 +42,7 @@ class ProofRecord:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._left_out:
             terminalreporter.write_line(
-                f"{self._left_out} tests passed on this tree before and are not run again (`make proof FRESH=1` runs all)."
+                f"{self._left_out} tests passed on this tree before and are left out; `make proof FRESH=1` runs all."
             )
 
     def _write(self, nodeid: str) -> None:

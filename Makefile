@@ -1,0 +1,39 @@
+# The commands of README.md. Each first installs what this machine lacks (tools/setup), a tenth of a second if nothing.
+
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest -o tmp_path_retention_policy=failed
+
+.PHONY: help run test proof bench clean
+
+help:
+	@echo "make run     start OTB Cloud on this machine with a sample customer; Ctrl-C ends it"
+	@echo "make test    every check at a short scale"
+	@echo "make proof   the same tests at full scale; continues an interrupted run (FRESH=1 starts anew)"
+	@echo "make bench   measure upload, download, zip and verify against a plain copy"
+	@echo "make clean   remove what was installed and cached here; keeps .data"
+
+# The signal lets all of it end even if this make is killed.
+run:
+	@tools/setup run
+	@exec setpriv --pdeathsig TERM $(PYTHON) -m tools.run
+
+test:
+	@tools/setup test
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTEST)
+
+proof:
+	@tools/setup test
+	$(if $(FRESH),rm -rf .data/proof)
+	$(PYTEST) --proof
+
+bench:
+	@tools/setup test
+	$(PYTHON) -m tests.bench
+
+clean:
+	rm -rf .venv .uv .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +
+	@echo "Kept: .data, which holds the database and the files of make run. To lose them for good: rm -rf .data"
