@@ -26,6 +26,12 @@ _MORE_TYPES: Final = {
     ".opus": "audio/ogg",
     ".md": "text/markdown",
     ".epub": "application/epub+zip",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
 }
 _DOCUMENT_TYPES: Final = frozenset(
     {"application/pdf", "application/rtf", "application/epub+zip", "application/msword", "application/json"}
@@ -41,10 +47,14 @@ _TYPES: Final = mimetypes.MimeTypes(filenames=())
 
 
 def fold(name: bytes) -> str:
-    """The form that search and order compare: NFKD, case folded, without combining marks (UAX 15, Unicode 3.13)."""
-    decomposed = unicodedata.normalize("NFKD", name.decode("utf-8", "replace").casefold())
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return unicodedata.normalize("NFKD", plain)[:FOLD_CHARACTERS_MAX]
+    """The form that search and order compare: compatibility-decomposed, case-folded, without combining marks.
+
+    As Unicode's compatibility caseless match (The Unicode Standard, 3.13, D146), less the marks.
+    """
+    text = name.decode("utf-8", "replace")
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    return "".join(c for c in text if not unicodedata.combining(c))[:FOLD_CHARACTERS_MAX]
 
 
 def media_type(name: bytes) -> str:

@@ -38,11 +38,11 @@ async def _migrate(settings: Settings, store: BlobStore) -> None:
         "user": settings.mariadb_admin_user,
         "password": settings.mariadb_admin_password,
     }
-    await _make_database(admin | {"database": None}, settings)
+    await make_database(admin | {"database": None}, settings)
     database = await Database.open(connect=admin, connections_max=1)
     try:
         applied = await schema.migrate(database, schema.load_migrations())
-        await _give_rights(database, settings)
+        await give_rights(database, settings)
         await bind_store(database, store.store_id)
     finally:
         await database.close()
@@ -50,7 +50,7 @@ async def _migrate(settings: Settings, store: BlobStore) -> None:
     print(f"tools/migrate: applied {names}" if applied else "tools/migrate: nothing to do")
 
 
-async def _make_database(admin: dict[str, object], settings: Settings) -> None:
+async def make_database(admin: dict[str, object], settings: Settings) -> None:
     server = await Database.open(connect=admin, connections_max=1)
     try:
         async with server.reading() as tx:
@@ -70,7 +70,7 @@ async def _make_user(tx: Transaction, settings: Settings, host: str) -> None:
     await tx.execute(f"ALTER USER {user} IDENTIFIED BY %s", (settings.mariadb_password,))
 
 
-async def _give_rights(database: Database, settings: Settings) -> None:
+async def give_rights(database: Database, settings: Settings) -> None:
     script = (schema.SQL_FOLDER / "grants.sql").read_text()
     async with database.reading() as tx:
         for statement in schema.split_statements(script):
