@@ -104,12 +104,11 @@ class LocalBackend:
     def prepare(self, folders: Iterable[str]) -> None:
         self._gate.check()
         wanted = [folder for folder in (INCOMING, *folders) if folder not in self._known_folders]
-        levels = dict.fromkeys(level for folder in wanted for level in levels_of(checked_key(folder)))
-        for level in levels:
-            self._make_folder(level)
-        # A folder found there may come from a process that was killed before this step, so it is never skipped.
-        for parent in dict.fromkeys(parent_of(level) for level in levels):
-            self._guard.run(partial(self._sync_named_folder, parent), "syncing the folder", parent)
+        missing: dict[str, dict[str, None]] = {}
+        for level in (level for folder in wanted for level in levels_of(checked_key(folder))):
+            missing.setdefault(parent_of(level), {})[level.rpartition("/")[2]] = None
+        for parent, names in missing.items():
+            self._guard.run(partial(self._make_folders, parent, names), "making folders in", parent)
         self._remember(wanted)
 
     def create(self) -> ObjectWriter:
@@ -178,13 +177,13 @@ class LocalBackend:
         with self._guard.calls("syncing the folder", folder, syncing=True):
             os.fsync(fd)
 
-    def _sync_named_folder(self, folder: str) -> None:
-        with self._folder(folder) as fd:
-            self._sync_folder(fd, folder)
-
-    def _make_folder(self, folder: str) -> None:
-        with self._guard.calls("making the folder", folder), suppress(FileExistsError):
-            os.mkdir(folder, FOLDER_MODE, dir_fd=self._root_fd)
+    def _make_folders(self, parent: str, names: Iterable[str]) -> None:
+        with self._folder(parent) as fd:
+            for name in names:
+                with suppress(FileExistsError):
+                    os.mkdir(name, FOLDER_MODE, dir_fd=fd)
+            # Also if all were there: they may come from a process that was killed before this step.
+            self._sync_folder(fd, parent)
 
     def _rename(self, source: str, target: str) -> None:
         folder = parent_of(target)
