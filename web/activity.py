@@ -1,25 +1,69 @@
-"""The words of the activity page: what each action of the audit is called, and one event as a sentence.
+"""The words of the activity page: what each act is called, one event as a sentence, a run of the same act as one line.
 
 An action without an entry here is still shown, by its own name, so that no event is ever hidden.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import groupby
+from typing import Final, Protocol
+
+RUN_MIN: Final = 3
+"""So many uploads in a row by one actor from one address are one line that unfolds: a folder sent file by file."""
+
+
+class Event(Protocol):
+    """What is read of the catalog's `AuditEvent`."""
+
+    @property
+    def actor_kind(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def detail(self) -> Mapping[str, object]: ...
+    @property
+    def address(self) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Action:
+    """`words` in the filter; `sentence` of one event, with {subject} and the numbers of its detail."""
+
     words: str
+    sentence: str
     icon: str
 
 
-_ACTIONS: Final[Mapping[str, _Action]] = {}
+_ACTIONS: Final[Mapping[str, _Action]] = {
+    "upload": _Action("Uploads", "Uploaded {subject}", "upload"),
+    "delete": _Action("Deletions", "Deleted {subject}", "trash"),
+    "recover": _Action("Recoveries", "Recovered {subject}", "recover"),
+    "rename": _Action("Renames", "Renamed {subject}", "rename"),
+    "download": _Action("Downloads", "Downloaded {subject}", "download"),
+    "export.create": _Action("Zips prepared", "Prepared a zip of {members}: {subject}", "folder"),
+    "export.download": _Action("Zips downloaded", "Downloaded the zip {subject}", "download"),
+    "device.create": _Action("Devices added", "Added the device {subject}", "devices"),
+    "device.change": _Action("Devices changed", "Changed the device {subject}", "devices"),
+    "device.remove": _Action("Devices removed", "Removed the device {subject}", "devices"),
+    "token.create": _Action("Tokens made", "Made the token “{label}” for {subject}", "key"),
+    "token.revoke": _Action("Tokens revoked", "Revoked a token of {subject}", "key"),
+    "sign_in": _Action("Sign-ins", "Signed in", "sign-in"),
+    "sign_in.refused": _Action("Refused sign-ins", "A sign-in was refused ({reason})", "alert"),
+    "sign_out": _Action("Sign-outs", "Signed out", "sign-out"),
+    "tenant.quota": _Action("Space changed", "Changed the account’s space", "settings"),
+    "tenant.suspend": _Action("Account suspended", "Suspended the account", "pause"),
+    "tenant.resume": _Action("Account reopened", "Reopened the account", "play"),
+}
 _UNKNOWN_ICON: Final = "activity"
+_RUNS: Final = frozenset({"upload", "download"})
 
 
 def action_words(action: str) -> str:
-    """What the action is called in the filter and on the page."""
+    """What the action is called in the filter."""
     known = _ACTIONS.get(action)
     return known.words if known else action.replace(".", " ").replace("_", " ").capitalize()
 
@@ -30,6 +74,42 @@ def action_icon(action: str) -> str:
     return known.icon if known else _UNKNOWN_ICON
 
 
-def event_words(action: str, subject: str, detail: Mapping[str, object]) -> str:
-    """One event as a few words: what was done, to what, and how many."""
-    return f"{action_words(action)}: {subject}" if subject else action_words(action)
+def event_words(event: Event) -> str:
+    """One event as a few words: what was done, and to what."""
+    known = _ACTIONS.get(event.action)
+    if known is None:
+        return f"{action_words(event.action)}: {event.subject}" if event.subject else action_words(event.action)
+    members = _number(event.detail.get("members"))
+    return known.sentence.format(
+        subject=event.subject,
+        label=event.detail.get("label") or "unnamed",
+        reason=str(event.detail.get("reason") or "no reason given").replace("_", " "),
+        members="1 item" if members == 1 else f"{members:,} items",
+    )
+
+
+def event_bytes(event: Event) -> int:
+    """The bytes that the event moved, where it says so."""
+    return _number(event.detail.get("bytes")) if event.action in _RUNS else 0
+
+
+def runs(events: Sequence[Event]) -> list[list[Event]]:
+    """The events in their order; neighbours that are one act done file by file stand together, all others alone."""
+    lines: list[list[Event]] = []
+    for (action, *_), same in groupby(events, key=lambda e: (e.action, e.actor_kind, e.actor, e.address)):
+        together = list(same)
+        if action in _RUNS and len(together) >= RUN_MIN:
+            lines.append(together)
+        else:
+            lines += [[event] for event in together]
+    return lines
+
+
+def run_words(run: Sequence[Event]) -> str:
+    """A run as a few words: `Uploaded 214 files`."""
+    verb = "Uploaded" if run[0].action == "upload" else "Downloaded"
+    return f"{verb} {len(run):,} files"
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -8,9 +8,10 @@ way.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
+from itertools import groupby
 from typing import Any, Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,7 +19,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 
-from web.activity import action_icon, action_words, event_words
+from catalog.names import split_extension
+from web.activity import Event, action_icon, action_words, event_bytes, event_words, run_words, runs
 
 Moment = datetime | int | None
 """A time: aware `datetime`, or nanoseconds since 1970-01-01 UTC, or none."""
@@ -134,19 +136,14 @@ def first_name(name: str) -> str:
     return words[0].split("@")[0] if words else ""
 
 
-def file_stem(name: object) -> str:
+def file_stem(name: bytes) -> str:
     """The base name without its extension: what a rename may change."""
-    return _split(display_name(name))[0]
+    return display_name(split_extension(name)[0])
 
 
-def file_extension(name: object) -> str:
+def file_extension(name: bytes) -> str:
     """The extension with its dot, or nothing: what a rename keeps."""
-    return _split(display_name(name))[1]
-
-
-def _split(name: str) -> tuple[str, str]:
-    stem, dot, extension = name.rpartition(".")
-    return (stem, dot + extension) if stem.strip(".") else (name, "")
+    return display_name(split_extension(name)[1])
 
 
 def days_before(day: date, days: int) -> date:
@@ -295,11 +292,6 @@ def _when(context: Context, value: Moment) -> str:
 
 
 @pass_context
-def _day_heading(context: Context, value: Moment) -> str:
-    return day_heading(value, _zone(context), datetime.now(UTC))
-
-
-@pass_context
 def _clock(context: Context, value: Moment) -> str:
     moment = _moment(value)
     return moment.astimezone(_zone(context)).strftime("%H:%M") if moment else ""
@@ -309,8 +301,16 @@ def _ago(value: Moment) -> str:
     return ago_text(value, datetime.now(UTC))
 
 
-def _event_words(event: Any) -> str:
-    return display_name(event_words(event.action, event.subject, event.detail))
+def _event_words(event: Event) -> str:
+    return display_name(event_words(event))
+
+
+@pass_context
+def _event_days(context: Context, events: Sequence[Any]) -> list[tuple[str, list[list[Event]]]]:
+    """The events by day, newest first as they come: a heading and its runs each."""
+    zone, now = _zone(context), datetime.now(UTC)
+    by_day = groupby(events, key=lambda event: day_heading(event.at, zone, now))
+    return [(day, runs(list(same))) for day, same in by_day]
 
 
 def _time_left(value: Moment) -> str:
@@ -326,10 +326,11 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "count": plural,
     "datetime": _datetime,
     "day": _day,
-    "day_heading": _day_heading,
     "days_before": days_before,
     "device_kind": device_kind,
     "display_name": display_name,
+    "event_bytes": event_bytes,
+    "event_days": _event_days,
     "event_words": _event_words,
     "file_extension": file_extension,
     "file_stem": file_stem,
@@ -340,6 +341,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "media_kind": media_kind,
     "number": number,
     "parts": parts,
+    "run_words": run_words,
     "time_left": _time_left,
     "urlpath": urlpath,
     "urlpath_name": urlpath_name,

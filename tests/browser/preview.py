@@ -93,4 +93,6 @@ def create_app() -> Starlette:
 
 
 if __name__ == "__main__":
-    uvicorn.run(create_app(), host="127.0.0.1", port=int(sys.argv[1]) if len(sys.argv) > 1 else 5099, log_level="warning")
+    uvicorn.run(
+        create_app(), host="127.0.0.1", port=int(sys.argv[1]) if len(sys.argv) > 1 else 5099, log_level="warning"
+    )

@@ -1,4 +1,4 @@
-"""Sample contexts for every template, as the handlers would give them: the preview shows them, the template tests render them.
+"""Sample contexts for every template, as the handlers would give them: to look at, and to test the templates with.
 
 The names are awkward on purpose: long, right-to-left, emoji, markup, bidirectional controls.
 """
@@ -45,7 +45,7 @@ def blob(size_bytes: int = 4_718_592) -> Blob:
 
 
 def entry(
-    id: int,
+    number: int,
     path: str,
     *,
     kind: EntryKind = EntryKind.FILE,
@@ -61,11 +61,11 @@ def entry(
     where = EntryPath.parse_bytes(path.encode())
     is_file = kind is EntryKind.FILE
     return Entry(
-        id=id,
+        id=number,
         device_id=1,
         device_name=device,
         area=area,
-        node_id=id,
+        node_id=number,
         path=where,
         name=where.name,
         kind=kind,
@@ -83,16 +83,25 @@ def entry(
     )
 
 
-def image(id: int, path: str, **more: Any) -> Entry:
-    return entry(id, path, media_kind=MediaKind.IMAGE, media_type="image/jpeg", **more)
+def image(number: int, path: str, **more: Any) -> Entry:
+    return entry(number, path, media_kind=MediaKind.IMAGE, media_type="image/jpeg", **more)
 
 
 DEVICES: Final = [
-    Device(1, "laptop", DeviceKind.LAPTOP, ["/home/maya/Pictures", "/home/maya/Documents"], NOW, NOW - timedelta(hours=2), 9_214, 212 * GIB),
+    Device(
+        1,
+        "laptop",
+        DeviceKind.LAPTOP,
+        ["/home/maya/Pictures", "/home/maya/Documents"],
+        NOW,
+        NOW - timedelta(hours=2),
+        9_214,
+        212 * GIB,
+    ),
     Device(2, "Maya’s phone", DeviceKind.PHONE, [], NOW, NOW - timedelta(days=1), 3_120, 64 * GIB),
     Device(3, "studio PC", DeviceKind.WORKPC, ["D:\\Projects"], NOW, NOW - timedelta(days=12), 146, 31 * GIB),
     Device(4, "old tablet", DeviceKind.TABLET, [], NOW, None, 0, 0),
-]  # fmt: skip
+]
 KINDS: Final = [kind.value for kind in DeviceKind]
 MEDIA_KINDS: Final = [kind.value for kind in MediaKind]
 TOKENS: Final = [
@@ -104,20 +113,100 @@ FOLDER: Final = [
     entry(11, "Photos/2020 – Gaspésie", kind=EntryKind.DIRECTORY),
     entry(12, "Photos/العائلة", kind=EntryKind.DIRECTORY),
     image(13, "Photos/IMG_2041.jpg"),
-    image(14, "Photos/IMG_2042 (edited, final, really final, sent to the printer and to Grandma).jpg", size_bytes=12_600_000),
-    entry(15, "Photos/first steps 👣.mp4", media_kind=MediaKind.VIDEO, media_type="video/mp4", size_bytes=3 * GIB + 77, age=timedelta(hours=5)),
+    image(
+        14,
+        "Photos/IMG_2042 (edited, final, really final, sent to the printer and to Grandma).jpg",
+        size_bytes=12_600_000,
+    ),
+    entry(
+        15,
+        "Photos/first steps 👣.mp4",
+        media_kind=MediaKind.VIDEO,
+        media_type="video/mp4",
+        size_bytes=3 * GIB + 77,
+        age=timedelta(hours=5),
+    ),
     entry(16, "Photos/song for Léo.flac", media_kind=MediaKind.AUDIO, media_type="audio/flac", age=timedelta(days=1)),
-    entry(17, "Photos/Contract <b>draft.pdf", media_kind=MediaKind.DOCUMENT, media_type="application/pdf", size_bytes=91_000),
+    entry(
+        17,
+        "Photos/Contract <b>draft.pdf",
+        media_kind=MediaKind.DOCUMENT,
+        media_type="application/pdf",
+        size_bytes=91_000,
+    ),
     entry(18, "Photos/invoice\u202egpj.exe", size_bytes=0),
     entry(19, "Photos/latest", kind=EntryKind.LINK),
-]  # fmt: skip
+]
 EVENTS: Final = [
-    AuditEvent(90, NOW - timedelta(minutes=3), "user", "Maya Chen", "manifest.commit", "laptop", {"added": 214, "removed": 0, "size_bytes": 2 * GIB}, "203.0.113.7"),
-    AuditEvent(89, NOW - timedelta(minutes=12), "user", "Maya Chen", "session.start", "Maya Chen", {}, "203.0.113.7"),
-    AuditEvent(88, NOW - timedelta(hours=30), "device", "nightly backup", "manifest.commit", "studio PC", {"added": 3}, "2001:db8::7"),
-    AuditEvent(87, NOW - timedelta(hours=31), "user", "Jordan Okafor", "entries.delete", "laptop", {"entries": 2}, "198.51.100.23"),
-    AuditEvent(86, NOW - timedelta(days=9), "system", "otb-cloud", "hold.purge", "laptop", {"entries": 12}, None),
-]  # fmt: skip
+    *(
+        AuditEvent(
+            99 - n,
+            NOW - timedelta(minutes=n),
+            "user",
+            "Maya Chen",
+            "upload",
+            f"Photos/IMG_{n:04}.jpg",
+            {"added": 1, "bytes": 4_718_592},
+            "203.0.113.7",
+        )
+        for n in range(6)
+    ),
+    AuditEvent(89, NOW - timedelta(minutes=12), "user", "Maya Chen", "sign_in", "user-1", {}, "203.0.113.7"),
+    AuditEvent(
+        88,
+        NOW - timedelta(hours=30),
+        "device",
+        "nightly backup",
+        "upload",
+        "214 files",
+        {"added": 214, "bytes": 2 * GIB},
+        "2001:db8::7",
+    ),
+    AuditEvent(
+        87,
+        NOW - timedelta(hours=31),
+        "user",
+        "Jordan Okafor",
+        "delete",
+        "Photos/old and 2 more",
+        {"removed": 3},
+        "198.51.100.23",
+    ),
+    AuditEvent(
+        86,
+        NOW - timedelta(hours=32),
+        "user",
+        "Jordan Okafor",
+        "sign_in.refused",
+        "",
+        {"reason": "wrong_audience"},
+        "198.51.100.23",
+    ),
+    AuditEvent(
+        85, NOW - timedelta(hours=33), "user", "Maya Chen", "export.create", "Photos", {"members": 214}, "203.0.113.7"
+    ),
+    AuditEvent(
+        84,
+        NOW - timedelta(hours=34),
+        "user",
+        "Maya Chen",
+        "token.create",
+        "studio PC",
+        {"label": "nightly backup"},
+        "203.0.113.7",
+    ),
+    AuditEvent(
+        83,
+        NOW - timedelta(days=9),
+        "operator",
+        "root",
+        "tenant.quota",
+        "Maple Street Photography",
+        {"quota_bytes": 7},
+        None,
+    ),
+    AuditEvent(82, NOW - timedelta(days=9), "system", "otb-cloud", "something.new", "laptop", {}, None),
+]
 
 
 def common(active: str, **more: Any) -> dict[str, Any]:
@@ -145,12 +234,22 @@ def samples() -> Iterator[Sample]:
 def _ways_in() -> Iterator[Sample]:
     out = {"portal_url": PORTAL, "request_id": "7f3a91c2"}
     yield Sample("/x/sign-in", "sign_in_required.html", out, 401)
-    for reason in ("expired", "replayed", "forged", "audience", "suspended", "unavailable"):
+    for reason in ("expired", "replayed", "forged", "wrong_audience", "suspended", "unavailable", "missing"):
         yield Sample(f"/x/refused-{reason}", "handoff_refused.html", out | {"reason": reason}, 403)
     yield Sample("/x/staff", "staff.html", out | {"staff_name": "Sam Rivera", "csrf_token": "sample"}, 403)
-    fault = {"title": "The database is not answering", "sentence": "Nothing was changed.", "advice": "Wait a minute, then try again.", "request_id": "7f3a91c2"}  # fmt: skip
+    fault = {
+        "title": "The database is not answering",
+        "sentence": "Nothing was changed.",
+        "advice": "Wait a minute, then try again.",
+        "request_id": "7f3a91c2",
+    }
     yield Sample("/x/error-out", "error.html", out | fault | {"status": 503}, 503)
-    missing = {"title": "There is nothing here", "sentence": "There is no such file.", "advice": "It may have been renamed or deleted. Look in its folder, or search for it.", "status": 404}  # fmt: skip
+    missing = {
+        "title": "There is nothing here",
+        "sentence": "There is no such file.",
+        "advice": "It may have been renamed or deleted. Look in its folder, or search for it.",
+        "status": 404,
+    }
     yield Sample("/x/error", "error.html", common("", request_id="7f3a91c2", **missing), 404)
     recent = [row for row in FOLDER if row.kind is EntryKind.FILE]
     yield Sample("/", "dashboard.html", common("home", devices=DEVICES, recent=recent))
@@ -164,11 +263,17 @@ def _ways_in() -> Iterator[Sample]:
 def _devices() -> Iterator[Sample]:
     yield Sample("/devices", "devices.html", common("devices", devices=DEVICES, kinds=KINDS))
     yield Sample("/x/devices-new", "devices.html", common("devices", devices=[], kinds=KINDS))
-    refused = {"form": {"name": "laptop", "kind": "phone", "source_directories": "/a\n/b"}, "problem": "There is a device of that name already. Choose another name."}  # fmt: skip
+    refused = {
+        "form": {"name": "laptop", "kind": "phone", "source_directories": "/a\n/b"},
+        "problem": "There is a device of that name already. Choose another name.",
+    }
     yield Sample("/x/devices-refused", "devices.html", common("devices", devices=DEVICES, kinds=KINDS, **refused))
     device = {"device": DEVICES[0], "kinds": KINDS, "tokens": TOKENS, "removable": False, "may_manage": True}
     yield Sample("/devices/1", "device.html", common("devices", **device))
-    made = device | {"new_token": {"label": "nas", "token": "otb_1_6hKq2Zr8vXw0YtB4nLmPcD3sFgJ7aE9u"}, "notice": {"tone": "good", "text": "Saved."}}
+    made = device | {
+        "new_token": {"label": "nas", "token": "otb_1_6hKq2Zr8vXw0YtB4nLmPcD3sFgJ7aE9u"},
+        "notice": {"tone": "good", "text": "Saved."},
+    }
     yield Sample("/x/device-token", "device.html", common("devices", **made))
     bare = {"device": DEVICES[3], "kinds": KINDS, "tokens": [], "removable": True, "may_manage": True}
     yield Sample("/devices/4", "device.html", common("devices", **bare))
@@ -180,20 +285,30 @@ def _files() -> Iterator[Sample]:
     yield Sample("/files/1/originals/Photos", "files.html", common("devices", **here, **listed))
     top = here | {"path": EntryPath(()), "directory_id": None}
     root = [entry(9, "Photos", kind=EntryKind.DIRECTORY), entry(8, "Documents", kind=EntryKind.DIRECTORY)]
-    yield Sample("/files/1/originals/", "files.html", common("devices", **top, **listed | {"entries": root, "next": None}))
-    nothing = {"entries": [], "next": None, "cursor": None, "may_upload": True}
+    yield Sample(
+        "/files/1/originals/", "files.html", common("devices", **top, **listed | {"entries": root, "next": None})
+    )
+    nothing: dict[str, Any] = {"entries": [], "next": None, "cursor": None, "may_upload": True}
     yield Sample("/x/files-empty", "files.html", common("devices", **top, **nothing))
     derived = top | {"area": "derived"} | nothing | {"may_upload": False}
     yield Sample("/files/1/derived/", "files.html", common("devices", **derived))
     deep = here | {"path": EntryPath.parse("Photos/2020 – Gaspésie/Percé & Île-Bonaventure/RAW?/Day #3")}
     many = [image(1000 + n, f"Photos/IMG_{n:04}.jpg") for n in range(100)]
     yield Sample("/x/files-many", "files.html", common("devices", **deep, **listed | {"entries": many, "cursor": "c1"}))
-    file = {"device": DEVICES[0], "versions": [], "uploaded_by": {"actor": "Maya Chen"}, "may_change": True, "preview": None}
+    file = {
+        "device": DEVICES[0],
+        "versions": [],
+        "uploaded_by": {"actor": "Maya Chen"},
+        "may_change": True,
+        "preview": None,
+    }
     shown = image(13, "Photos/IMG_2041.jpg")
     old = image(3, "Photos/IMG_2041.jpg", age=timedelta(days=60), removed=timedelta(days=3), removal=Removal.REPLACED)
     with_versions = file | {"entry": shown, "preview": "image", "versions": [shown, old]}
     yield Sample("/entries/13", "entry.html", common("devices", **with_versions))
-    yield Sample("/x/entry-tall", "entry.html", common("devices", **with_versions | {"entry": image(21, "Photos/tall.jpg")}))
+    yield Sample(
+        "/x/entry-tall", "entry.html", common("devices", **with_versions | {"entry": image(21, "Photos/tall.jpg")})
+    )
     yield Sample("/entries/15", "entry.html", common("devices", **file | {"entry": FOLDER[5], "preview": "video"}))
     yield Sample("/entries/16", "entry.html", common("devices", **file | {"entry": FOLDER[6], "preview": "audio"}))
     yield Sample("/entries/17", "entry.html", common("devices", **file | {"entry": FOLDER[7]}))
@@ -207,18 +322,33 @@ def _finding() -> Iterator[Sample]:
     form = {"devices": DEVICES, "kinds": MEDIA_KINDS, "today": date.today(), "cursor": None, "next": None}  # noqa: DTZ011
     blank = form | {"query": query, "asked": False, "query_string": "", "entries": []}
     yield Sample("/search", "search.html", common("search", **blank))
-    found = form | {"query": query | {"q": "img", "kind": "image"}, "asked": True, "query_string": "q=img&kind=image", "entries": FOLDER[2:], "next": "c9"}  # fmt: skip
+    found = form | {
+        "query": query | {"q": "img", "kind": "image"},
+        "asked": True,
+        "query_string": "q=img&kind=image",
+        "entries": FOLDER[2:],
+        "next": "c9",
+    }
     yield Sample("/x/search-found", "search.html", common("search", **found))
-    none = found | {"entries": [], "next": None, "query": query | {"q": "zzz <i>", "from_day": "2024-05-03", "to_day": "2024-05-03"}}  # fmt: skip
+    none = found | {
+        "entries": [],
+        "next": None,
+        "query": query | {"q": "zzz <i>", "from_day": "2024-05-03", "to_day": "2024-05-03"},
+    }
     yield Sample("/x/search-none", "search.html", common("search", **none))
     wrong = none | {"problem": "30 February 2024 is not a day. Write days as 2024-02-28."}
     yield Sample("/x/search-wrong", "search.html", common("search", **wrong))
-    held = [image(40 + n, f"Photos/sunset {n}.jpg", removed=timedelta(days=n + 1), removal=Removal.DELETED) for n in range(6)]
+    held = [
+        image(40 + n, f"Photos/sunset {n}.jpg", removed=timedelta(days=n + 1), removal=Removal.DELETED)
+        for n in range(6)
+    ]
     left = {row.id: NOW + timedelta(days=28, hours=-117 * n) for n, row in enumerate(held)}
     deleted = {"entries": held, "hold_days": 30, "gone_at": left, "next": None, "cursor": None}
     recovered = {"notice": {"tone": "good", "text": "2 files are back in their places."}}
     yield Sample("/deleted", "deleted.html", common("deleted", **deleted, **recovered))
     yield Sample("/x/deleted-none", "deleted.html", common("deleted", **deleted | {"entries": [], "gone_at": {}}))
-    events = {"events": EVENTS, "actions": ["manifest.commit", "session.start"], "action": "", "next": "c3", "cursor": None}
+    events = {"events": EVENTS, "actions": ["upload", "sign_in"], "action": "", "next": "c3", "cursor": None}
     yield Sample("/audit", "audit.html", common("activity", **events))
-    yield Sample("/x/audit-none", "audit.html", common("activity", **events | {"events": [], "action": "session.start", "next": None}))
+    yield Sample(
+        "/x/audit-none", "audit.html", common("activity", **events | {"events": [], "action": "sign_in", "next": None})
+    )

@@ -6,6 +6,7 @@ import { Rate } from "./rate.js";
 const ROWS_MAX = 80;
 const FAILED_MAX = 50;
 const DRAW_MS = 250;
+const BAR_BYTES = 1024 * 1024; // a smaller file is gone before its bar can be read
 
 export class UploadPanel {
   /** @param {HTMLElement} root @param {import("./upload-queue.js").UploadQueue} queue */
@@ -37,6 +38,7 @@ export class UploadPanel {
     this.show();
     this.#text("headline", "Looking through the folder");
     this.#text("detail", `${plural(found, "file", "files")} so far`);
+    this.#text("pace", "");
     this.part("total").removeAttribute("value"); // indeterminate
   }
 
@@ -62,7 +64,7 @@ export class UploadPanel {
     this.part("pause").textContent = queue.held?.kind === "paused" ? "Go on" : "Pause";
     this.part("pause").disabled = Boolean(queue.held) && queue.held.kind !== "paused";
     this.part("retry").hidden = running || !queue.failed.some((item) => item.file);
-    this.part("copy-failed").hidden = !queue.failed.length;
+    this.part("copy-failed").hidden = running || !queue.failed.length;
     this.panel.querySelector(".uploads-foot").hidden = !running && !queue.failed.length;
   }
 
@@ -75,7 +77,8 @@ export class UploadPanel {
     if (running) {
       const words = queue.held ? (queue.held.kind === "paused" ? "Paused" : "Waiting") : `Uploading ${plural(queue.total, "file", "files")}`;
       this.#text("headline", words);
-      this.#text("detail", this.#progressWords());
+      this.#text("detail", `${count(queue.ended)} of ${count(queue.total)} · ${bytes(queue.sentBytes)} of ${bytes(queue.bytes.total)}`);
+      this.#text("pace", this.#paceWords());
       this.#say(words);
       return;
     }
@@ -86,21 +89,16 @@ export class UploadPanel {
     const summary = parts.filter(([n]) => n).map(([n, words]) => `${count(n)} ${words}`).join(" · ");
     this.#text("headline", headline);
     this.#text("detail", summary);
+    this.#text("pace", "");
     this.#say(`${headline}. ${summary}`);
   }
 
-  #progressWords() {
+  #paceWords() {
     const { queue } = this;
-    const words = [`${count(queue.ended)} of ${count(queue.total)}`, `${bytes(queue.sentBytes)} of ${bytes(queue.bytes.total)}`];
-    if (queue.held) {
-      if (queue.active.size) words.push(`${plural(queue.active.size, "file", "files")} under way will finish`);
-      return words.join(" · ");
-    }
+    if (queue.held) return queue.active.size ? `${plural(queue.active.size, "file", "files")} under way will finish` : "";
     const speed = this.rate.bytesPerSecond;
-    if (speed) words.push(`${bytes(Math.round(speed))}/s`);
     const seconds = this.rate.secondsLeft(queue.bytes.total - queue.sentBytes, queue.total - queue.ended);
-    if (seconds !== null) words.push(timeLeft(seconds));
-    return words.join(" · ");
+    return [speed && `${bytes(Math.round(speed))}/s`, seconds !== null && timeLeft(seconds)].filter(Boolean).join(" · ");
   }
 
   #drawTrouble() {
@@ -113,6 +111,7 @@ export class UploadPanel {
       "other-account": "Another account is signed in now. This upload belongs to the first one: sign in to it again to go on.",
       offline: "You are offline. The upload goes on by itself when the connection is back.",
       full: held.text,
+      busy: held.text,
     }[held.kind];
     if (this.#text("trouble-text", words)) this.#say(words);
     this.part("sign-in").hidden = held.kind !== "signed-out" && held.kind !== "other-account";
@@ -154,7 +153,7 @@ export class UploadPanel {
     row.classList.toggle("upload-failed", item.state === "failed");
     row.classList.toggle("upload-done", item.state === "stored" || item.state === "known");
     const bar = row.querySelector("progress");
-    bar.hidden = item.state !== "sending";
+    bar.hidden = item.state !== "sending" || item.size < BAR_BYTES;
     bar.value = item.size ? (item.sent / item.size) * 1000 : 0;
     bar.setAttribute("aria-label", item.path);
     return row;
@@ -190,5 +189,5 @@ const STATES = {
 
 function sendingWords(item) {
   if (item.size && item.sent >= item.size) return "Checking";
-  return item.size ? `${Math.floor((item.sent / item.size) * 100)} % of ${bytes(item.size)}` : "Sending";
+  return item.size >= BAR_BYTES ? `${Math.floor((item.sent / item.size) * 100)} % of ${bytes(item.size)}` : `Sending ${bytes(item.size)}`;
 }

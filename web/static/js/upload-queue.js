@@ -7,6 +7,7 @@ export const LARGE_BYTES = 32 * 1024 * 1024;
 const LARGE_SLOTS = 2;
 const TRIES_MAX = 7;
 const WAIT_SECONDS_MAX = 60;
+const LONG_WAIT_SECONDS = 60;
 
 /**
  * @typedef {object} Item
@@ -37,7 +38,7 @@ export class UploadQueue extends EventTarget {
     this.front = []; // started before, and to be taken next
     this.counts = { stored: 0, known: 0, failed: 0, cancelled: 0 };
     this.bytes = { total: 0, ended: 0 };
-    this.held = null; // why nothing new starts: {kind: "paused"|"signed-out"|"other-account"|"full"|"offline", text}
+    this.held = null; // why nothing new starts: {kind: "paused"|"signed-out"|"other-account"|"full"|"busy"|"offline", text}
     this.abort = new AbortController();
     this.timer = 0;
   }
@@ -177,8 +178,10 @@ export class UploadQueue extends EventTarget {
     if (signal.aborted || kind === "aborted") return this.#end(item, "cancelled");
     switch (kind) {
       case "busy":
+        if (outcome.afterSeconds >= LONG_WAIT_SECONDS) return this.#comeBack(item, reason, outcome.afterSeconds);
+        return this.#tryAgain(item, reason, outcome.afterSeconds);
       case "broken":
-        return this.#tryAgain(item, reason, outcome.afterSeconds ?? 0);
+        return this.#tryAgain(item, reason, 0);
       case "renewed":
         return this.#requeue(item);
       case "signed-out":
@@ -212,6 +215,13 @@ export class UploadQueue extends EventTarget {
     Object.assign(item, { state: "waiting", reason: "Trying again" });
     this.again.push({ item, at: Date.now() + wait * 1000 });
     return undefined;
+  }
+
+  /** The server is closed for uploads and says for how long: everything waits, and the page says why. */
+  #comeBack(item, reason, afterSeconds) {
+    this.#requeue(item);
+    this.hold("busy", reason);
+    setTimeout(() => this.held?.kind === "busy" && this.resume(), afterSeconds * 1000);
   }
 
   #requeue(item) {

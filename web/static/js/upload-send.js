@@ -73,7 +73,7 @@ function outcomeOf(request) {
   if (status === 200 || status === 201) return { kind: "stored", known: body.deduplicated === true };
   if (status === 401) return { kind: "signed-out" };
   if (status === 403) return { kind: "forbidden", reason };
-  if (status === 413 || status === 507) return { kind: "full", reason };
+  if (status === 507) return { kind: "full", reason }; // the account's space, or the server's
   if (status === 502 || status === 503 || status === 504) return { kind: "busy", reason, afterSeconds: retryAfter(request) };
   return { kind: "refused", reason };
 }
