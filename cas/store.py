@@ -197,14 +197,18 @@ def _publish(backend: Backend, data: bytes, key: str) -> None:
 
 
 def _refuse_existing(backend: Backend) -> None:
-    """An empty blob alone is what an interrupted start leaves."""
-    empty = Digest.of(b"").hex
+    if _is_there(backend, FORMAT_KEY):
+        raise StoreNotReady("there is a store here already", FORMAT_KEY)
+    empty = Digest.of(b"").hex  # alone, it is what an interrupted start leaves
     for prefix in (BLOBS, JOURNAL, PACKS):
         for info in backend.list(f"{prefix}/"):
             if not info.key.endswith(empty):
                 raise StoreNotReady(f"this root already holds {info.key}; a store begins on an empty one", info.key)
+
+
+def _is_there(backend: Backend, key: str) -> bool:
     try:
-        backend.stat(FORMAT_KEY)
+        backend.stat(key)
     except BlobMissing:
-        return
-    raise StoreNotReady("there is a store here already", FORMAT_KEY)
+        return False
+    return True

@@ -1,6 +1,6 @@
 """Makes the store named by STORAGE_ROOT, shows its state, and lets it be written again after a failure was mended.
 
-What always holds: an existing store is never made anew, and writing is allowed again only after a trial write was durable.
+What always holds: an existing store is never made anew, and after `writable` a trial write was durable.
 """
 
 import argparse
@@ -64,10 +64,11 @@ def writable(root: Path) -> int:
         reason = backend.read_only_reason
         backend.allow_writes()
         _try_write(backend)
-        print(
-            "the store was writable" if reason is None else f"the store is writable again; it was read-only: {reason}"
-        )
-        print("restart the servers that met the failure: they stay read-only until then")
+        if reason is None:
+            print("the store was writable")
+        else:
+            print(f"the store is writable again; it was read-only: {reason}")
+            print("restart the servers that met the failure: they stay read-only until then")
     return DONE
 
 
