@@ -106,6 +106,31 @@ class SystemScope:
             raise NotFound("blob")
         return BlobRow(row[0], blob_of(*row[2:]), row[1])
 
+    async def take_unfinished(self, limit: int) -> list[BlobRow]:
+        """Claims that were never committed, marked `deleting`. Only while no server writes to the store."""
+
+        async def work(tx: Transaction) -> list[Row]:
+            rows = await tx.fetch_all(
+                f"SELECT b.id, b.state, {BLOB_COLUMNS} FROM `blob` b"
+                " WHERE b.state IN ('pending', 'deleting') ORDER BY b.id LIMIT %s FOR UPDATE",
+                (limit,),
+            )
+            for row in rows:
+                await tx.execute("UPDATE `blob` SET state = 'deleting' WHERE id = %s", (row[0],))
+            return rows
+
+        rows = await self._database.run(work)
+        return [BlobRow(blob_id, blob_of(*columns), "deleting") for blob_id, _, *columns in rows]
+
+    async def forget(self, blob_ids: Sequence[int]) -> None:
+        """Drop rows that are `deleting`, once their files are out of the way. A referenced row cannot be dropped."""
+
+        async def work(tx: Transaction) -> None:
+            for blob_id in sorted(blob_ids):
+                await tx.execute("DELETE FROM `blob` WHERE id = %s AND state = 'deleting'", (blob_id,))
+
+        await self._database.run(work)
+
     async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None:
         """Keep what re-reading found. A damaged or missing blob counts as missing from then on, so that it heals."""
         now = clock.to_db(clock.now())
