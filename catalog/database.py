@@ -101,7 +101,7 @@ class Database:
                 pool_recycle=3600,
                 autocommit=True,
                 charset="utf8mb4",
-                binary_prefix=True,
+                stmt_cache_size=100,
                 connect_timeout=5,
                 init_command=_INIT,
                 **connect,

@@ -53,6 +53,7 @@ class Tree:
         self._live: dict[tuple[int, bytes], Node | None] = {}
         self._held: dict[tuple[int, bytes], list[Node]] = {}
         self._new_directories: set[int] = set()
+        self._roots: dict[Area, int] = {}
 
     def get(self, parent_id: int, name: bytes) -> Node | None:
         """The live entry of that name; it must have been loaded."""
@@ -77,6 +78,11 @@ class Tree:
 
     async def root(self, area: Area) -> int:
         """The id of the area's root directory."""
+        if area not in self._roots:
+            self._roots[area] = await self._find_root(area)
+        return self._roots[area]
+
+    async def _find_root(self, area: Area) -> int:
         row = await self._tx.fetch_one(
             "SELECT id FROM directory WHERE tenant_id = %s AND device_id = %s AND area = %s AND is_root = 1",
             (self._tenant_id, self.device_id, str(area)),
