@@ -108,7 +108,7 @@ def make_sample(plan: Plan) -> None:
     if done.exists():
         return
     say("Sample     making a customer with photos over years (once, some seconds)")
-    run_to_end("tools/demo", python("tools.demo"), log=plan.log("demo"), env=plan.environ)
+    run_to_end("tools/demo", python("tools.demo", "--resume"), log=plan.log("demo"), env=plan.environ)
     done.touch()
 
 

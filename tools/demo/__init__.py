@@ -1,0 +1,1 @@
+"""tools/demo: makes the sample customer of `make run` through every customer's door: handoff, session, HTTP API."""

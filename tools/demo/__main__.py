@@ -1,0 +1,7 @@
+"""Start tools/demo."""
+
+import sys
+
+from tools.demo.main import main
+
+sys.exit(main())
