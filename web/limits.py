@@ -21,14 +21,18 @@ ENTRY_IDS_MAX: Final = 10_000
 QUERY_BYTES_MAX: Final = 4 * KIB
 PAGE_ITEMS: Final = 100
 PAGE_ITEMS_MAX: Final = 1_000
+AUDIT_ITEMS_MAX: Final = 500
+"""Of the audit, and of a device's history."""
 
 PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""
 UPLOADS_AT_ONCE: Final = 32
 UPLOADS_AT_ONCE_OF_TENANT: Final = 16
-DOWNLOADS_AT_ONCE: Final = 128
-ZIPS_AT_ONCE: Final = 16
+DOWNLOADS_AT_ONCE: Final = 64
+DOWNLOADS_AT_ONCE_OF_TENANT: Final = 24
+"""Zips among them. Each holds some 3 MiB: a piece on its way, one ready, and one held back until it is checked."""
 READ_THREADS: Final = 8
+WRITE_THREADS: Final = 16
 RETRY_AFTER_SECONDS: Final = 5
 
 BODY_WINDOW_SECONDS: Final = 60

@@ -44,9 +44,7 @@ def entry_path(scope: Scope, prefix: str, *, trailing_slash: bool = False) -> En
 def _segment(raw: bytes) -> str:
     text = _decoded(raw)
     if "/" in text:
-        raise BadPath(
-            "A name must not contain a slash (%2F). Send each folder as a part of the path of its own."
-        )
+        raise BadPath("A name must not contain a slash (%2F). Send each folder as a part of the path of its own.")
     if "\0" in text:
         raise BadPath("A name must not contain a NUL character (%00). Rename the file.")
     return text
@@ -58,6 +56,4 @@ def _decoded(raw: bytes) -> str:
     try:
         return unquote_to_bytes(raw).decode()
     except UnicodeDecodeError as e:
-        raise BadPath(
-            "The path is not valid UTF-8. Send such names through a manifest, as path_bytes."
-        ) from e
+        raise BadPath("The path is not valid UTF-8. Send such names through a manifest, as path_bytes.") from e

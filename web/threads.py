@@ -1,24 +1,62 @@
-"""Work that blocks, moved off the event loop in pieces large enough to be worth the hop."""
+"""Work that blocks, moved off the event loop in pieces large enough to be worth the hop.
 
-from collections.abc import AsyncGenerator, Generator
+What always holds: whoever is cancelled waits until his thread has let go, so that a file is never closed
+under a thread that still reads or writes it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import anyio
-from anyio import to_thread
 
 from web.limits import PIECE_BYTES
 
+T = TypeVar("T")
 
-async def in_thread(chunks: Generator[bytes, None, None], limiter: anyio.CapacityLimiter) -> AsyncGenerator[bytes, None]:
+
+class Workers:
+    """A fixed number of threads. Close it when the last task has ended."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+
+    def start(self, work: Callable[..., T], *args: object) -> "asyncio.Future[T]":
+        """Begin; the future must be given to `settle`."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """Do it and return its result."""
+        return await settle(self.start(work, *args))
+
+    def close(self) -> None:
+        """Wait for what runs and end the threads."""
+        self._pool.shutdown()
+
+
+async def settle(future: "asyncio.Future[T]") -> T:
+    """The result of work under way; a cancellation goes on only after the thread is done."""
+    try:
+        return await asyncio.shield(future)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait({future})
+        # Looked at, so that asyncio does not complain of an error nobody saw when we were cancelled meanwhile.
+        future.cancelled() or future.exception()
+
+
+async def in_thread(chunks: Generator[bytes, None, None], workers: Workers) -> AsyncGenerator[bytes, None]:
     """The generator's bytes in pieces of at least 1 MiB but the last, made in worker threads.
 
     The generator is closed, in a thread too, however this ends. Close this one with `aclosing`.
     """
     try:
-        while piece := await to_thread.run_sync(_gather, chunks, limiter=limiter):
+        while piece := await workers.run(_gather, chunks):
             yield piece
     finally:
         with anyio.CancelScope(shield=True):
-            await to_thread.run_sync(chunks.close, limiter=limiter)
+            await workers.run(chunks.close)
 
 
 def _gather(chunks: Generator[bytes, None, None]) -> bytes:

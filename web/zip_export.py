@@ -12,14 +12,13 @@ from contextlib import aclosing
 from datetime import tzinfo
 from typing import IO, Final
 
-import anyio
 from stream_zip import NO_COMPRESSION_32, NO_COMPRESSION_64, MemberFile, Method, stream_zip
 
 from cas.blob import Blob
 from cas.errors import BlobMissing
 from catalog.values import EntryKind, Member
 from web.limits import MIB, PIECE_BYTES
-from web.threads import in_thread
+from web.threads import Workers, in_thread
 from web.zip_layout import CONTENT_32, ZipLayout, ZipMember
 
 ReadBlob = Callable[[Blob], Iterator[bytes]]
@@ -30,33 +29,26 @@ Pages = AsyncIterator[list[Member]]
 _DIRECTORY_IN_MEMORY_BYTES: Final = MIB
 
 
-def is_zipped(member: Member) -> bool:
-    """Links are left out: unpacked, a link could lead out of the folder."""
-    return member.kind is not EntryKind.LINK
-
-
 async def plan_zip(pages: Pages, zone: tzinfo) -> ZipLayout:
     """Go through all members for the zip's exact length."""
     layout = ZipLayout(zone)
     async for page in pages:
-        for member in filter(is_zipped, page):
+        for member in page:
             layout.add(member)
     return layout
 
 
-async def zip_pieces(
-    pages: Pages, zone: tzinfo, read: ReadBlob, limiter: anyio.CapacityLimiter
-) -> AsyncGenerator[bytes, None]:
+async def zip_pieces(pages: Pages, zone: tzinfo, read: ReadBlob, workers: Workers) -> AsyncGenerator[bytes, None]:
     """The zip in pieces of about 1 MiB. Close it (`aclosing`) to let go of what is open."""
     layout = ZipLayout(zone)
     with tempfile.SpooledTemporaryFile(_DIRECTORY_IN_MEMORY_BYTES) as directory:
         async for page in pages:
-            for members in _segments(layout.add(member) for member in filter(is_zipped, page)):
-                async with aclosing(in_thread(_local_part(members, read, directory), limiter)) as pieces:
+            for members in _segments(filter(None, map(layout.add, page))):
+                async with aclosing(in_thread(_local_part(members, read, directory), workers)) as pieces:
                     async for piece in pieces:
                         yield piece
         directory.seek(0)
-        async with aclosing(in_thread(_whole(directory), limiter)) as pieces:
+        async with aclosing(in_thread(_whole(directory), workers)) as pieces:
             async for piece in pieces:
                 yield piece
     yield layout.end()

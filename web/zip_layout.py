@@ -97,12 +97,15 @@ class ZipLayout:
         self.local_bytes = 0
         self.central_bytes = 0
 
-    def add(self, member: Member) -> ZipMember:
-        """The next member's place."""
+    def add(self, member: Member) -> ZipMember | None:
+        """The next member's place; None for one that has none of its own."""
         is_directory = member.kind is EntryKind.DIRECTORY
+        name = self._name(member, is_directory=is_directory)
+        if name is None:
+            return None
         moment = zip_time(member.mtime_ns, self._zone)
         placed = ZipMember(
-            name=self._names.name(member.path, is_directory=is_directory),
+            name=name,
             modified=moment,
             mode=_mode(member, is_directory=is_directory),
             size_bytes=member.blob.size_bytes if member.blob else 0,
@@ -115,6 +118,12 @@ class ZipLayout:
         self.local_bytes += placed.local_bytes
         self.central_bytes += placed.central_bytes
         return placed
+
+    def _name(self, member: Member, *, is_directory: bool) -> str | None:
+        """Links are left out: unpacked, a link could lead out of the folder."""
+        if member.kind is EntryKind.LINK:
+            return None
+        return self._names.name(member.path, is_directory=is_directory)
 
     @property
     def size_bytes(self) -> int:

@@ -43,68 +43,61 @@ def shortened(text: str, suffix: str) -> str:
     return stem.encode()[:room].decode("utf-8", "ignore") + suffix + dot + extension
 
 
-def collision_key(name: str) -> int:
+def collision_key(folder: str, name: str) -> int:
     """64 bits that are equal for names which some file system takes for one (canonical caseless, Unicode
     3.13).
     """
     folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
-    return int.from_bytes(blake2b(folded.encode(), digest_size=8).digest(), "big") or 1
+    return _key(f"{folder}{folded}".encode())
+
+
+def _key(text: bytes) -> int:
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big") or 1
 
 
 class ZipNames:
-    """Gives each member its name.
+    """Gives each member its name. Folders come before their content.
 
-    Members come with the children of one folder in one run, folders before their content.
-
-    Memory: 12 bytes or so per child of the present folder, and one entry per folder whose name had to change.
+    Folders of the same path (chosen from two places) become one. Memory: about 12 bytes per member, and an
+    entry per folder whose name had to change.
     """
 
     def __init__(self) -> None:
-        self._folder: tuple[bytes, ...] | None = None
-        self._siblings = Siblings()
+        self._taken = KeySet()
+        self._folders_seen = KeySet()
         self._renamed: dict[tuple[bytes, ...], str] = {}
-
-    def name(self, path: EntryPath, *, is_directory: bool) -> str:
-        """The member's whole name, with a `/` at the end for a directory."""
-        *above, last = path.names
-        folder = tuple(above)
-        if folder != self._folder:
-            self._folder, self._siblings = folder, Siblings()
-        own = self._siblings.unique(safe_name(last))
-        if is_directory and own.encode() != last:
-            self._renamed[path.names] = own
-        return "".join(f"{part}/" for part in self._folders(folder)) + own + ("/" if is_directory else "")
-
-    def _folders(self, folder: tuple[bytes, ...]) -> list[str]:
-        parts = []
-        for level in range(1, len(folder) + 1):
-            known = self._renamed.get(folder[:level]) if self._renamed else None
-            parts.append(known or safe_name(folder[level - 1]))
-        return parts
-
-
-class Siblings:
-    """The names given out in one folder."""
-
-    def __init__(self) -> None:
-        self._seen = KeySet()
         self._next_number: dict[int, int] = {}
 
-    def unique(self, name: str) -> str:
-        """`name`, or where that is taken `stem (2).ext`, `stem (3).ext` …"""
-        key = collision_key(name)
-        if self._seen.add(key):
+    def name(self, path: EntryPath, *, is_directory: bool) -> str | None:
+        """The member's whole name, with a `/` at the end for a directory; None for a directory that is there."""
+        if is_directory and not self._folders_seen.add(_key(path.raw)):
+            return None
+        *above, last = path.names
+        folder = self._folder(above)
+        own = self._unique(folder, safe_name(last))
+        if is_directory and own.encode() != last:
+            self._renamed[path.names] = own
+        return f"{folder}{own}/" if is_directory else folder + own
+
+    def _folder(self, above: list[bytes]) -> str:
+        if not self._renamed:
+            return "".join(f"{safe_name(part)}/" for part in above)
+        return "".join(
+            f"{self._renamed.get(tuple(above[: level + 1])) or safe_name(part)}/" for level, part in enumerate(above)
+        )
+
+    def _unique(self, folder: str, name: str) -> str:
+        """`name`, or where that is taken in the folder `stem (2).ext`, `stem (3).ext` …"""
+        key = collision_key(folder, name)
+        if self._taken.add(key):
             return name
         number = self._next_number.get(key, 2)
-        while True:
-            numbered = shortened(name, f" ({number})")
+        while not self._taken.add(collision_key(folder, numbered := shortened(name, f" ({number})"))):
             number += 1
-            if self._seen.add(collision_key(numbered)):
-                break
         if len(self._next_number) >= _NUMBERS_KEPT:
             self._next_number.clear()
         # Where to go on counting: without it, names made to collide would take quadratic time.
-        self._next_number[key] = number
+        self._next_number[key] = number + 1
         return numbered
 
 

@@ -22,10 +22,12 @@ from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
 from cas.errors import BlobDamaged, BlobMissing
 from catalog.values import EntryKind, EntryPath, Member
+from web.threads import Workers
 from web.zip_export import plan_zip, zip_pieces
 from web.zip_layout import LIMIT_16, ZipLayout
 from web.zip_names import KeySet, ZipNames, safe_name
 
+WORKERS = Workers(1, "zip")
 TORONTO = ZoneInfo("America/Toronto")
 MTIME_NS = 1_714_745_100_000_000_000
 
@@ -68,14 +70,13 @@ async def zipped(tree: Tree, zone: tzinfo = UTC) -> bytes:
     """The zip's bytes, having checked that they are as long as planned."""
     page = 7 if len(tree.members) < 1000 else 1000
     planned = await plan_zip(tree.pages(page), zone)
-    limiter = anyio.CapacityLimiter(1)
-    async with aclosing(zip_pieces(tree.pages(page), zone, tree.read, limiter)) as pieces:
+    async with aclosing(zip_pieces(tree.pages(page), zone, tree.read, WORKERS)) as pieces:
         data = b"".join([piece async for piece in pieces])
     assert len(data) == planned.size_bytes
     return data
 
 
-def names_in(tree: Tree) -> list[str]:
+def names_in(tree: Tree) -> list[str | None]:
     namer = ZipNames()
     return [namer.name(m.path, is_directory=m.kind is EntryKind.DIRECTORY) for m in tree.members]
 
@@ -194,7 +195,7 @@ async def test_zip64_where_needed_and_nowhere_else(tmp_path: Path) -> None:
     planned = await plan_zip(tree.pages(), UTC)
     archive = tmp_path / "big.zip"
     with archive.open("wb") as file:
-        async for piece in zip_pieces(tree.pages(), UTC, tree.read, anyio.CapacityLimiter(1)):
+        async for piece in zip_pieces(tree.pages(), UTC, tree.read, WORKERS):
             if piece.count(0) == len(piece):
                 file.seek(len(piece), io.SEEK_CUR)
             else:
@@ -216,7 +217,7 @@ async def test_many_files_of_together_over_4_gib_need_no_zip64_in_front() -> Non
     blob = Blob(Digest.of(b""), 1 << 30, 1 << 30, 0, Encoding.IDENTITY, OWN_FILE)
     placed = [layout.add(Member(n, EntryPath((b"%d" % n,)), EntryKind.FILE, blob, MTIME_NS, None)) for n in range(6)]
     assert tree.members == []
-    assert [member.is_zip64 for member in placed] == [False] * 4 + [True] * 2
+    assert [member and member.is_zip64 for member in placed] == [False] * 4 + [True] * 2
 
 
 @pytest.mark.anyio
@@ -234,7 +235,7 @@ async def test_a_damaged_blob_breaks_the_zip(error: Exception) -> None:
         yield tree.contents[blob.digest][1:]
 
     with pytest.raises(type(error)):
-        async for _ in zip_pieces(tree.pages(2), UTC, read, anyio.CapacityLimiter(1)):
+        async for _ in zip_pieces(tree.pages(2), UTC, read, WORKERS):
             pass
 
 
@@ -244,7 +245,7 @@ async def test_wrong_bytes_are_never_zipped_as_if_whole() -> None:
     tree.add(b"file", b"right")
     tree.contents[blob_of(b"right").digest] = b"wrong"
     with pytest.raises(CRC32IntegrityError):
-        async for _ in zip_pieces(tree.pages(2), UTC, tree.read, anyio.CapacityLimiter(1)):
+        async for _ in zip_pieces(tree.pages(2), UTC, tree.read, WORKERS):
             pass
 
 
@@ -294,6 +295,29 @@ def test_a_renamed_folder_keeps_its_content() -> None:
         tree.add(path, data)
     tree.add(b"fotos/d/b", b"")
     assert names_in(tree) == ["Fotos/", "fotos (2)/", "Fotos/a", "fotos (2)/a", "fotos (2)/d/", "fotos (2)/d/b"]
+
+
+def test_folders_of_one_name_from_two_places_become_one() -> None:
+    """A selection may hold two folders `Photos`; the catalog then lists both with the same path."""
+    tree = Tree()
+    for path, data in ((b"Photos", None), (b"Docs", None), (b"Photos", None), (b"Photos/a", b"1"), (b"Docs/a", b"2")):
+        tree.add(path, data)
+    tree.add(b"Photos/a", b"3")
+    tree.add(b"Photos/b", None)
+    assert names_in(tree) == [
+        "Photos/",
+        "Docs/",
+        None,
+        "Photos/a",
+        "Docs/a",
+        "Photos/a (2)",
+        "Photos/b/",
+    ]
+
+
+def test_links_are_left_out() -> None:
+    link = Member(0, EntryPath((b"link",)), EntryKind.LINK, None, MTIME_NS, None)
+    assert ZipLayout(UTC).add(link) is None
 
 
 def test_colliding_names_take_linear_time() -> None:

@@ -1,0 +1,35 @@
+"""`/api/v1/me` and `/api/v1/audit`: who is signed in, and what was done in the account."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from web.answers import json_answer
+from web.bodies import field
+from web.limits import AUDIT_ITEMS_MAX
+from web.parameters import cursor_of, page_limit, query_of
+from web.sessions import Caller
+from web.shapes import Json, device_json, event_json, tenant_json, usage_json, user_json
+
+
+async def get_me(_request: Request, caller: Caller) -> Response:
+    """The tenant, who acts in it, what it uses, and the session's CSRF token."""
+    scope, session = caller.scope, caller.session
+    usage = await scope.usage()
+    shape: Json = {
+        "tenant": tenant_json(scope.tenant),
+        "user": user_json(session.user) if session and session.user else None,
+        "device": None if scope.only_device is None else device_json(await scope.devices.get(scope.only_device)),
+        "usage": usage_json(usage),
+        "quota": usage.quota_bytes,
+        "csrf_token": caller.csrf_token,
+    }
+    return json_answer(shape)
+
+
+async def list_audit(request: Request, caller: Caller) -> Response:
+    """Events, newest first."""
+    query = query_of(request)
+    page = await caller.scope.audit.page(
+        cursor_of(query), page_limit(query, AUDIT_ITEMS_MAX), field(query, "action") or None
+    )
+    return json_answer({"events": [event_json(event) for event in page.items], "next": page.next})

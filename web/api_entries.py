@@ -1,0 +1,120 @@
+"""`/api/v1/entries`, a device's folders, and search: reading what is kept, and changing it by entry."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from catalog.errors import BadRequest
+from catalog.search import SearchQuery
+from catalog.values import Area, DateKind, EntryPath, MediaKind, parse_name
+from web.answers import json_answer
+from web.bodies import Form, field, read_json
+from web.downloads import content_answer
+from web.parameters import choice, cursor_of, optional_id, page_limit, parse_id, path_id, query_of
+from web.path_bytes import from_base64url
+from web.sessions import Caller
+from web.shapes import entries_json, entry_json
+from web.times import parse_day, parse_moment
+
+
+class Selection(msgspec.Struct, forbid_unknown_fields=True):
+    entries: list[str]
+
+
+class Renaming(msgspec.Struct, forbid_unknown_fields=True):
+    """`base_name`: without the extension, which a file keeps."""
+
+    entries: list[str]
+    base_name: str
+
+
+async def list_entries(request: Request, caller: Caller) -> Response:
+    """A folder's content, now or at a moment: folders first, then by name."""
+    query = query_of(request)
+    at = field(query, "at")
+    page = await caller.scope.entries.page(
+        path_id(request, "device"),
+        choice(query, "area", Area) or Area.ORIGINALS,
+        directory_of(query),
+        parse_moment(at, "at") if at else None,
+        cursor_of(query),
+        page_limit(query),
+    )
+    return json_answer(entries_json(page))
+
+
+async def list_deleted(request: Request, caller: Caller) -> Response:
+    """What can be recovered, newest first."""
+    query = query_of(request)
+    return json_answer(entries_json(await caller.scope.entries.held(cursor_of(query), page_limit(query))))
+
+
+async def get_entry(request: Request, caller: Caller) -> Response:
+    return json_answer(entry_json(await caller.scope.entries.get(path_id(request, "entry"))))
+
+
+async def get_content(request: Request, caller: Caller) -> Response:
+    """The entry's content, also of a version that was replaced or deleted."""
+    entry = await caller.scope.entries.get(path_id(request, "entry"))
+    return await content_answer(request, caller, entry, inline=field(query_of(request), "inline") == "1")
+
+
+async def list_versions(request: Request, caller: Caller) -> Response:
+    """All that stood in this file's place, newest first."""
+    versions = await caller.scope.entries.versions(path_id(request, "entry"))
+    return json_answer({"entries": [entry_json(entry) for entry in versions], "next": None})
+
+
+async def rename_entry(request: Request, caller: Caller) -> Response:
+    wanted = await read_json(request, Renaming)
+    if len(wanted.entries) != 1:
+        raise BadRequest("Rename one entry at a time.")
+    entry = await caller.scope.entries.rename(parse_id(wanted.entries[0], "file"), parse_name(wanted.base_name))
+    return json_answer({"entries": [entry_json(entry)]})
+
+
+async def delete_entries(request: Request, caller: Caller) -> Response:
+    """Into the hold; folders with their content; all or none."""
+    results = await caller.scope.entries.delete(await _ids(request))
+    return json_answer({"removed": sum(result.removed for result in results)})
+
+
+async def recover_entries(request: Request, caller: Caller) -> Response:
+    """Out of the hold, to their places; all or none."""
+    results = await caller.scope.entries.recover(await _ids(request))
+    return json_answer({"recovered": sum(result.added for result in results)})
+
+
+async def search(request: Request, caller: Caller) -> Response:
+    """Live entries by any part of the name and by day, newest first."""
+    query = query_of(request)
+    page = await caller.scope.search.find(search_query(query), cursor_of(query), page_limit(query))
+    return json_answer(entries_json(page))
+
+
+def search_query(query: Form) -> SearchQuery:
+    """The search that a query asks for. Raises `BadRequest`, `NotFound`."""
+    first, last = field(query, "from"), field(query, "to")
+    return SearchQuery(
+        text=field(query, "q"),
+        device_id=optional_id(query, "device"),
+        area=choice(query, "area", Area),
+        media_kind=choice(query, "kind", MediaKind),
+        first_day=parse_day(first, "from") if first else None,
+        last_day=parse_day(last, "to") if last else None,
+        by=choice(query, "by", DateKind) or DateKind.TAKEN,
+    )
+
+
+def directory_of(query: Form) -> EntryPath:
+    """`directory`, or `directory_bytes` for one that is not UTF-8; the area's root where neither is set."""
+    raw = field(query, "directory_bytes")
+    return (
+        EntryPath.parse_bytes(from_base64url(raw, "directory_bytes"))
+        if raw
+        else EntryPath.parse(field(query, "directory"))
+    )
+
+
+async def _ids(request: Request) -> list[int]:
+    return [parse_id(text, "file") for text in (await read_json(request, Selection)).entries]

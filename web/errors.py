@@ -1,0 +1,260 @@
+"""The one table from an error to what the client is told: status, problem type, title and sentence (RFC
+9457).
+
+Errors of `cas` and `catalog` know no HTTP; errors that only HTTP has are defined here. What is not in the
+table is a fault of ours: status 500, the request's id, and no detail.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
+
+from starlette.exceptions import HTTPException
+
+from cas import errors as cas
+from catalog import errors as catalog
+from catalog.values import SessionView
+from web.limits import BODY_BYTES_PER_SECOND_MIN, BODY_WINDOW_SECONDS, DIGESTS_MAX, RETRY_AFTER_SECONDS
+from web.ranges import RangeNotSatisfiable
+
+TYPE_PREFIX: Final = "tag:outsidethebox.top,2026:otb-cloud/problems/"
+"""A tag URI (RFC 4151): it identifies a kind of problem and is not meant to be opened."""
+
+
+class WebError(Exception):
+    """Base of what only HTTP can get wrong. Its text is a sentence fit for the customer."""
+
+
+class NotSignedIn(WebError):
+    """No session, or one that ended. `expired`: a cookie came, but its session is over."""
+
+    def __init__(self, *, expired: bool = False, bearer: bool = False) -> None:
+        what = "This device token is not valid. Make a new one" if bearer else "Sign in"
+        super().__init__(f"{what} through the OutsideTheBox Client Portal.")
+        self.expired = expired
+
+
+class StaffWithoutGrant(WebError):
+    """Staff are signed in, and no customer has let them in."""
+
+    def __init__(self, session: SessionView) -> None:
+        super().__init__("Staff see no customer's files unless the owner of the account lets them in.")
+        self.session = session
+
+
+class CsrfRefused(WebError):
+    """An unsafe request with a cookie came without its CSRF token."""
+
+    def __init__(self) -> None:
+        super().__init__("This form is out of date, or it was not sent from OTB Cloud. Load the page again.")
+
+
+class CrossSite(WebError):
+    """Another site's page sent an unsafe request."""
+
+    def __init__(self) -> None:
+        super().__init__("This request came from another site. Do it from OTB Cloud's own pages.")
+
+
+class WrongHost(WebError):
+    def __init__(self) -> None:
+        super().__init__("This server does not answer to that name. Open OTB Cloud from the portal.")
+
+
+class TooLarge(WebError):
+    """A request body or query over its limit."""
+
+    def __init__(self, limit_bytes: int, what: str) -> None:
+        super().__init__(f"{what} may have at most {limit_bytes:,} bytes.")
+
+
+class WrongMediaType(WebError):
+    def __init__(self, wanted: str) -> None:
+        super().__init__(f"Send this request's body as {wanted}.")
+
+
+class TooSlow(WebError):
+    """The body came slower than the least rate. The connection is closed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second came for {BODY_WINDOW_SECONDS} seconds,"
+            " so the upload was stopped and nothing was kept. Send it again on a better connection."
+        )
+
+
+class Busy(WebError):
+    """More of this at once than the server takes."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"Too many {what} are under way. Try again in a few seconds.")
+
+
+class Disconnected(WebError):
+    """The client went away before its body was whole. Nobody is there to be answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What the client is told. `extra` are further members of the JSON object."""
+
+    status: int
+    slug: str
+    title: str
+    detail: str
+    extra: Mapping[str, object] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self, request_id: str) -> dict[str, object]:
+        """The JSON object of `application/problem+json`."""
+        return {
+            "type": TYPE_PREFIX + self.slug,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "request": request_id,
+            **self.extra,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """`sentence` None: the error's own text is one."""
+
+    status: int
+    slug: str
+    title: str
+    sentence: str | None = None
+    retry_after_seconds: int | None = None
+
+
+_SOON: Final = RETRY_AFTER_SECONDS
+_LATER: Final = 300
+_DAMAGED: Final = (
+    "The stored copy of this file is damaged. It was not sent, and the operators have been told."
+    " Upload the file again if you still have it."
+)
+
+_TABLE: Final[Mapping[type[Exception], _Rule]] = {
+    catalog.NotFound: _Rule(404, "not-found", "Not found"),
+    catalog.Purged: _Rule(410, "purged", "Deleted for good"),
+    catalog.Conflict: _Rule(409, "conflict", "Does not fit what is there"),
+    catalog.NameTaken: _Rule(409, "name-taken", "The name is taken"),
+    catalog.NotEmpty: _Rule(409, "not-empty", "Not empty"),
+    catalog.BadPath: _Rule(400, "bad-path", "The path cannot be used"),
+    catalog.BadRequest: _Rule(400, "bad-request", "The request cannot be understood"),
+    catalog.BadCursor: _Rule(400, "bad-cursor", "The cursor is not valid"),
+    catalog.TooMany: _Rule(413, "too-many", "Too many at once"),
+    catalog.QuotaExceeded: _Rule(507, "quota-exceeded", "Your space is full"),
+    catalog.NotPossessed: _Rule(409, "not-possessed", "Some bytes are missing"),
+    catalog.NotAllowed: _Rule(403, "not-allowed", "Not allowed"),
+    catalog.TenantSuspended: _Rule(403, "suspended", "The account is suspended"),
+    catalog.HandoffReplayed: _Rule(403, "handoff-replayed", "The sign-in link was used already"),
+    catalog.ClaimLost: _Rule(503, "claim-lost", "Send the upload again", None, _SOON),
+    catalog.DatabaseUnavailable: _Rule(503, "database-unavailable", "Not available right now", None, _SOON),
+    cas.BadDigest: _Rule(400, "bad-digest", "The digest cannot be read", "A digest has 64 lower-case hex digits."),
+    cas.DigestMismatch: _Rule(
+        422,
+        "digest-mismatch",
+        "The bytes are not what was announced",
+        "The bytes that came do not match the digest sent with them, so nothing was kept. Send the file again.",
+    ),
+    cas.SizeMismatch: _Rule(
+        400,
+        "size-mismatch",
+        "More or fewer bytes came than announced",
+        "The number of bytes is not what was announced, so nothing was kept. Send the file again.",
+    ),
+    cas.StoreFull: _Rule(
+        507,
+        "store-full",
+        "The server's storage is full",
+        "The server has no room for this upload, so nothing was kept. Try again later; the operators can see it.",
+        _LATER,
+    ),
+    cas.StoreReadOnly: _Rule(
+        503,
+        "store-read-only",
+        "Uploads are stopped",
+        "The storage takes no new files until an operator has checked it. What is stored can be read. Try again later.",
+        _LATER,
+    ),
+    cas.StoreNotReady: _Rule(
+        503, "store-not-ready", "Not available right now", "The storage is not ready. Try again later.", _LATER
+    ),
+    cas.StoreFailed: _Rule(
+        503, "store-busy", "Not available right now", "The storage did not answer. Try again in a moment.", _SOON
+    ),
+    cas.BlobDamaged: _Rule(500, "damaged", "The stored copy is damaged", _DAMAGED),
+    cas.BlobMissing: _Rule(500, "damaged", "The stored copy is missing", _DAMAGED),
+    NotSignedIn: _Rule(401, "not-signed-in", "Sign in first"),
+    StaffWithoutGrant: _Rule(403, "staff", "No access to customers' files"),
+    CsrfRefused: _Rule(403, "csrf", "The form is out of date"),
+    CrossSite: _Rule(403, "cross-site", "Refused"),
+    WrongHost: _Rule(421, "wrong-host", "Wrong host"),
+    TooLarge: _Rule(413, "too-large", "Too large"),
+    WrongMediaType: _Rule(415, "media-type", "The body has another form than wanted"),
+    TooSlow: _Rule(408, "too-slow", "The upload was too slow"),
+    Busy: _Rule(503, "busy", "Too many at once", None, _SOON),
+    RangeNotSatisfiable: _Rule(416, "range", "The range lies outside the file"),
+}
+
+_HTTP_SENTENCES: Final = {
+    404: ("not-found", "There is nothing at this address. Check how it is written."),
+    405: ("method-not-allowed", "This address cannot be used with this method."),
+}
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What to tell the client of an error."""
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    for kind in type(error).__mro__:
+        rule = _TABLE.get(kind)
+        if rule is not None:
+            return Problem(
+                rule.status,
+                rule.slug,
+                rule.title,
+                rule.sentence or str(error),
+                _extra(error),
+                _headers(error, rule),
+            )
+    return Problem(
+        500,
+        "internal",
+        "Something went wrong here",
+        "This is our fault, and it was noted. Try again; if it stays, tell support the request's number.",
+    )
+
+
+def _of_http(error: HTTPException) -> Problem:
+    phrase = HTTPStatus(error.status_code).phrase
+    slug, sentence = _HTTP_SENTENCES.get(error.status_code, (phrase.lower().replace(" ", "-"), phrase + "."))
+    return Problem(error.status_code, slug, phrase, sentence, headers=dict(error.headers or {}))
+
+
+def _extra(error: BaseException) -> dict[str, object]:
+    match error:
+        case catalog.NotPossessed():
+            return {"missing": [digest.hex for digest in error.digests[:DIGESTS_MAX]]}
+        case catalog.QuotaExceeded():
+            return {"quota": error.limit_bytes, "used": error.used_bytes, "wanted": error.wanted_bytes}
+        case catalog.TooMany():
+            return {"limit": error.limit}
+        case _:
+            return {}
+
+
+def _headers(error: BaseException, rule: _Rule) -> dict[str, str]:
+    headers = {}
+    if rule.retry_after_seconds is not None:
+        headers["Retry-After"] = str(rule.retry_after_seconds)
+    if isinstance(error, NotSignedIn):
+        headers["WWW-Authenticate"] = 'Bearer realm="otb-cloud"'
+    if isinstance(error, TooSlow):
+        headers["Connection"] = "close"
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size_bytes}"
+    return headers

@@ -1,0 +1,118 @@
+"""What surrounds every request: its id, the checks that need no session, the headers of every answer, and the
+last net.
+
+Pure ASGI. What always holds: every answer carries the security headers, errors included; no error reaches the
+server; no answer of an unexpected error says what it was.
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from catalog.errors import BadPath
+from catalog.settings import LOOPBACK_HOSTS, Settings
+from web.answers import REQUEST_ID_KEY
+from web.csrf import check_site
+from web.errors import Disconnected, TooLarge, WrongHost
+from web.limits import QUERY_BYTES_MAX
+from web.paths import has_control_characters
+
+log: Final = logging.getLogger("otb.web")
+
+HANDOFF_PATH: Final = "/auth/handoff"
+
+ErrorAnswer = Callable[[Request, Exception], Awaitable[Response]]
+
+_CSP: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self';"
+    " connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS: Final = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-store",
+}
+_HSTS: Final = "max-age=31536000; includeSubDomains"
+
+
+class Guard:
+    """The outermost middleware. `answer_error` makes the answer to any exception."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, answer_error: ErrorAnswer) -> None:
+        self._app = app
+        self._hosts = allowed_hosts(settings)
+        self._answer_error = answer_error
+        self._headers = dict(_HEADERS)
+        if settings.is_https:
+            self._headers["Strict-Transport-Security"] = _HSTS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            # Lifespan. There are no WebSockets here: the server refuses them without an application's answer.
+            await self._app(scope, receive, send)
+            return
+        scope[REQUEST_ID_KEY] = secrets.token_hex(8)
+        started = False
+
+        async def guarded_send(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                self._add_headers(message, scope[REQUEST_ID_KEY])
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self._app(scope, receive, guarded_send)
+        except Disconnected:
+            pass  # nobody is there to be answered
+        except Exception as error:
+            if started:
+                # The status is out, so all that is left is to break off: the server closes an unfinished answer.
+                log.exception("request %s broke off", scope[REQUEST_ID_KEY])
+                return
+            request = Request(scope, receive)
+            await (await self._answer_error(request, error))(scope, receive, guarded_send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if _host_name(headers.get("host", "")) not in self._hosts:
+            raise WrongHost
+        if has_control_characters(scope["path"]):
+            raise BadPath("A name must not contain control characters such as tab or line feed. Rename the file.")
+        if len(scope["query_string"]) > QUERY_BYTES_MAX and scope["path"] != HANDOFF_PATH:
+            raise TooLarge(QUERY_BYTES_MAX, "The part of the address behind the “?”")
+        if scope["path"] != HANDOFF_PATH:
+            check_site(scope["method"], headers.get("sec-fetch-site"))
+
+    def _add_headers(self, message: Message, request_id: str) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+        headers["X-Request-Id"] = request_id
+
+
+def allowed_hosts(settings: Settings) -> frozenset[str]:
+    """The names this server answers to: its public one, and loopback's while it is served over plain HTTP."""
+    public = urlsplit(settings.public_url).hostname or ""
+    return frozenset({public} if settings.is_https else {public, *LOOPBACK_HOSTS})
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without port and brackets."""
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,147 @@
+"""The JSON of the API's values. Ids are strings, times RFC 3339 in UTC, digests 64 hex digits, sizes bytes."""
+
+from catalog.values import (
+    AuditEvent,
+    CommitResult,
+    Device,
+    DeviceToken,
+    Entry,
+    Export,
+    Manifest,
+    Page,
+    Tenant,
+    Usage,
+    User,
+)
+from web.path_bytes import to_base64url
+from web.times import moment_text, time_text
+
+Json = dict[str, object]
+
+
+def entry_json(entry: Entry) -> Json:
+    """An entry.
+
+    `path_bytes` (base64url) is there where the path is not valid UTF-8, and `path` then has U+FFFD in it.
+    """
+    shape: Json = {
+        "id": str(entry.id),
+        "device": str(entry.device_id),
+        "area": entry.area,
+        "path": str(entry.path),
+        "name": entry.name.decode("utf-8", "replace"),
+        "type": entry.kind,
+        "digest": entry.blob.digest.hex if entry.blob else None,
+        "size": entry.size_bytes,
+        "mtime": time_text(entry.mtime_ns),
+        "taken": None if entry.taken_ns is None else time_text(entry.taken_ns),
+        "uploaded": moment_text(entry.uploaded_at),
+        "mode": entry.mode,
+        "media_type": entry.media_type,
+        "kind": entry.media_kind,
+        "target": None if entry.link_target is None else entry.link_target.decode("utf-8", "replace"),
+        "removed": None if entry.removed_at is None else moment_text(entry.removed_at),
+        "removal": entry.removal,
+    }
+    if not _is_text(entry.path.raw):
+        shape["path_bytes"] = to_base64url(entry.path.raw)
+    return shape
+
+
+def device_json(device: Device) -> Json:
+    return {
+        "id": str(device.id),
+        "name": device.name,
+        "kind": device.kind,
+        "source_directories": device.source_directories,
+        "created": moment_text(device.created_at),
+        "last_upload": None if device.last_upload_at is None else moment_text(device.last_upload_at),
+        "files": device.file_count,
+        "size": device.size_bytes,
+    }
+
+
+def token_json(token: DeviceToken) -> Json:
+    return {
+        "id": str(token.id),
+        "label": token.label,
+        "created": moment_text(token.created_at),
+        "last_used": None if token.last_used_at is None else moment_text(token.last_used_at),
+    }
+
+
+def tenant_json(tenant: Tenant) -> Json:
+    return {"id": tenant.uuid, "label": tenant.label, "time_zone": tenant.time_zone}
+
+
+def user_json(user: User) -> Json:
+    return {"id": str(user.id), "name": user.name, "email": user.email, "role": user.role}
+
+
+def usage_json(usage: Usage) -> Json:
+    return {
+        "used_bytes": usage.used_bytes,
+        "quota_bytes": usage.quota_bytes,
+        "file_count": usage.file_count,
+        "device_count": usage.device_count,
+    }
+
+
+def manifest_json(manifest: Manifest) -> Json:
+    return {
+        "id": str(manifest.sequence),
+        "at": moment_text(manifest.at),
+        "actor_kind": manifest.actor_kind,
+        "actor": manifest.actor,
+        "note": manifest.note,
+        "added": manifest.added,
+        "removed": manifest.removed,
+        "size": manifest.size_bytes,
+    }
+
+
+def commit_json(result: CommitResult) -> Json:
+    """`manifest` is null where nothing had to change."""
+    return {
+        "manifest": None if result.manifest is None else str(result.manifest.sequence),
+        "added": result.added,
+        "replaced": result.replaced,
+        "unchanged": result.unchanged,
+        "removed": result.removed,
+    }
+
+
+def event_json(event: AuditEvent) -> Json:
+    return {
+        "id": str(event.id),
+        "at": moment_text(event.at),
+        "actor_kind": event.actor_kind,
+        "actor": event.actor,
+        "action": event.action,
+        "subject": event.subject,
+        "detail": event.detail,
+        "address": event.address,
+    }
+
+
+def export_json(export: Export, url: str, size_bytes: int, etag: str) -> Json:
+    return {
+        "export": str(export.id),
+        "name": export.name,
+        "url": url,
+        "size_bytes": size_bytes,
+        "etag": etag,
+        "members": export.member_count,
+    }
+
+
+def entries_json(page: Page[Entry]) -> Json:
+    return {"entries": [entry_json(entry) for entry in page.items], "next": page.next}
+
+
+def _is_text(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,48 @@
+"""What a running app holds: made in `create_app`'s lifespan, read by handlers through `services`."""
+
+from dataclasses import dataclass, field
+from typing import TypedDict, cast
+
+from starlette.requests import HTTPConnection
+
+from cas.store import BlobStore
+from catalog.catalog import Catalog
+from catalog.settings import Settings
+from web import limits
+from web.admission import Incoming, Slots
+from web.download_log import DownloadLog
+from web.handoff import HandoffVerifier
+from web.templating import Pages
+from web.threads import Workers
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a handler may need, and nothing it could reach another tenant with but `catalog.system`."""
+
+    settings: Settings
+    catalog: Catalog
+    store: BlobStore
+    verifier: HandoffVerifier
+    pages: Pages
+    writers: Workers
+    readers: Workers
+    uploads: Slots = field(
+        default_factory=lambda: Slots(limits.UPLOADS_AT_ONCE, "uploads", limits.UPLOADS_AT_ONCE_OF_TENANT)
+    )
+    downloads: Slots = field(
+        default_factory=lambda: Slots(limits.DOWNLOADS_AT_ONCE, "downloads", limits.DOWNLOADS_AT_ONCE_OF_TENANT)
+    )
+    incoming: Incoming = field(default_factory=Incoming)
+    download_log: DownloadLog = field(default_factory=DownloadLog)
+
+
+class AppState(TypedDict):
+    """The lifespan's state, copied into each request's scope."""
+
+    services: Services
+
+
+def services(request: HTTPConnection) -> Services:
+    """The app's services."""
+    return cast("AppState", request.scope["state"])["services"]
