@@ -1,0 +1,7 @@
+"""Start the benchmarks."""
+
+import sys
+
+from tests.bench.run import main
+
+sys.exit(main())
