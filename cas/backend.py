@@ -106,7 +106,8 @@ class Backend(Protocol):
         """A new empty temporary."""
 
     def publish(self, name: str, key: str) -> None:
-        """Give the sealed temporary its key, replacing what was there. The key's folder must be prepared."""
+        """Give the sealed temporary its key, replacing what was there. Raises `StoreFailed` if there is no such
+        temporary, or the key's folder was not prepared."""
 
     def open(self, key: str) -> ObjectReader:
         """The object's bytes. The caller closes it."""

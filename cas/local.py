@@ -189,25 +189,20 @@ class LocalBackend:
         folder = parent_of(target)
         with self._folder(folder) as fd:
             with self._exclusive(fd):
-                self._rename_file(source, target)
+                os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
             self._sync_folder(fd, folder)
 
     def _move(self, source: str, target: str, only: ObjectReader | None) -> None:
+        self.stat(source)
         old, new = parent_of(source), parent_of(target)
         with self._folder(old) as old_fd, self._folder(new) as new_fd:
             with self._exclusive(old_fd):
                 self._check_is(source, only)
-                self._rename_file(source, target)
+                os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
             # The new name first: after a power cut there may be two names, never none.
             self._sync_folder(new_fd, new)
             if old != new:
                 self._sync_folder(old_fd, old)
-
-    def _rename_file(self, source: str, target: str) -> None:
-        try:
-            os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
-        except FileNotFoundError as error:
-            raise BlobMissing(f"{source} is not there, or the folder of {target} is not", source) from error
 
     def _remove(self, path: str) -> None:
         folder = parent_of(path)
@@ -219,10 +214,8 @@ class LocalBackend:
     def _check_is(self, path: str, only: ObjectReader | None) -> None:
         if only is None:
             return
-        try:
+        with self._reading(path):
             found = os.stat(path, dir_fd=self._root_fd, follow_symlinks=False)
-        except FileNotFoundError as error:
-            raise BlobMissing(f"{path} is not there", path) from error
         if not isinstance(only, LocalReader) or not only.is_same_file(found):
             raise ObjectChanged(f"{path} is another file by now", path)
 

@@ -95,7 +95,7 @@ class MemoryBackend:
         with self._lock:
             held = self._temporaries.get(name)
             if held is None or not held.is_sealed or target.rpartition("/")[0] not in {"", *self._folders}:
-                raise BlobMissing(f"{name} is no sealed temporary, or the folder of {key} is not there", name)
+                raise StoreFailed(f"{name} is no sealed temporary, or the folder of {key} is not there", name)
             self._objects[target] = self._temporaries.pop(name)
 
     def open(self, key: str) -> ObjectReader:

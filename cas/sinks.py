@@ -8,7 +8,7 @@ from cas.backend import Backend, ObjectWriter
 from cas.blob import Encoding
 from cas.layout import has_pieces
 from cas.pieces import PieceHasher
-from cas.seekable import FRAME_BYTES, FrameEncoder, SeekTable
+from cas.seekable import FRAME_BYTES, FrameEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +89,16 @@ class ZstdSink:
                 self._flush()
 
     def end_frames(self) -> int:
-        """Write the last frame and the table. Returns the stored size, not yet durable."""
+        """Write the last frame and the tail. Returns the stored size, not yet durable."""
         self._flush()
-        table = self._frames.table()
-        self._blob.write(table)
-        self._stored_bytes = self._frames.frame_ends[-1] + len(table)
+        tail = self._frames.tail()
+        self._blob.write(tail)
+        self._stored_bytes = self._frames.frame_ends[-1] + len(tail)
         return self._stored_bytes
 
     def plain_frames(self) -> Iterator[bytes]:
         """The plain bytes again, read back from what was written, after `end_frames`."""
-        table = SeekTable(self._size_bytes, self._frames.frame_ends)
+        table = self._frames.seek_table(self._size_bytes)
         for frame in range(table.frames):
             start, end = table.frame_ends[frame], table.frame_ends[frame + 1]
             yield table.decode(frame, self._blob.read_at(start, end - start))
