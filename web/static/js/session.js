@@ -29,8 +29,6 @@ export class Session {
   }
 }
 
-function freeBytes(answer) {
-  const quota = answer.quota?.bytes ?? answer.usage?.quota_bytes ?? answer.quota_bytes;
-  const used = answer.usage?.used_bytes ?? answer.used_bytes;
-  return Number.isFinite(quota) && Number.isFinite(used) ? quota - used : undefined;
+function freeBytes({ usage }) {
+  return usage ? usage.quota_bytes - usage.used_bytes : undefined;
 }

@@ -3,6 +3,7 @@
 
 const STALL_SECONDS = 60; // no byte moved for so long: the connection is dead, whatever the browser thinks
 const ANSWER_SECONDS = 300; // the server has all bytes and makes them durable
+const YEARS = /^(1[7-9]|2[01])\d\d$/; // what the server can keep; a file with a broken date is dated by its upload
 
 /**
  * @typedef {object} Outcome
@@ -51,8 +52,10 @@ function put(url, file, csrf, progress, signal) {
     request.open("PUT", url);
     request.setRequestHeader("X-CSRF-Token", csrf);
     const modified = new Date(file.lastModified);
-    request.setRequestHeader("Last-Modified", modified.toUTCString());
-    request.setRequestHeader("X-OTB-Mtime", modified.toISOString()); // the same, to the millisecond
+    if (YEARS.test(modified.getUTCFullYear())) {
+      request.setRequestHeader("Last-Modified", modified.toUTCString());
+      request.setRequestHeader("X-OTB-Mtime", modified.toISOString()); // the same, to the millisecond
+    }
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => {
       progress(event.loaded);

@@ -1,0 +1,37 @@
+"""A real Chromium for the pages' tests. One per module: while it runs, this thread has a running event loop, which
+async tests of other modules could not bear.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.watch import DESK, Watched
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_window(browser: Browser) -> Iterator[Callable[..., Watched]]:
+    """`open_window(width=PHONE, dark=True)`: a watched page of its own. What it complained of is judged at the end."""
+    opened: list[Watched] = []
+
+    def open_one(width: int = DESK, *, dark: bool = False, scripts: bool = True) -> Watched:
+        watched = Watched.open(browser, width, dark=dark, scripts=scripts)
+        opened.append(watched)
+        return watched
+
+    yield open_one
+    for watched in opened:
+        watched.page.context.close()
+    for watched in opened:
+        watched.check_quiet()

@@ -1,0 +1,56 @@
+"""A page that is watched while it is used: its console, its scripts' errors, and the Content Security Policy."""
+
+import re
+from typing import Any, Final
+
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page
+
+DESK: Final = 1280
+PHONE: Final = 390
+_HEIGHTS: Final = {DESK: 800, PHONE: 844}
+_ANSWERED: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
+
+
+class Watched:
+    """`page`, and all that it complained of. `expected_statuses`: error answers that the test asks for on purpose."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.expected_statuses: set[int] = set()
+        self.complaints: list[str] = []
+        page.on("console", lambda message: self._hear(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
+
+    @classmethod
+    def open(cls, browser: Browser, width: int, *, dark: bool, scripts: bool) -> "Watched":
+        context = browser.new_context(
+            viewport={"width": width, "height": _HEIGHTS[width]},
+            color_scheme="dark" if dark else "light",
+            has_touch=width == PHONE,
+            java_script_enabled=scripts,
+            accept_downloads=True,
+        )
+        context.set_default_timeout(20_000)
+        return cls(context.new_page())
+
+    def check_quiet(self) -> None:
+        assert not self.complaints, "\n".join(self.complaints)
+
+    def check_fits(self) -> None:
+        """Nothing reaches beyond the window's sides."""
+        over: int = self.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert over <= 0, f"{self.page.url}: {over} px too wide"
+
+    def check_accessible(self) -> None:
+        """axe-core's rules, contrast included: https://github.com/dequelabs/axe-core/blob/develop/doc/rule-descriptions.md"""
+        found: list[dict[str, Any]] = Axe().run(self.page).response["violations"]
+        told = [f"{v['id']}: {node['html'][:200]} {node['failureSummary']}" for v in found for node in v["nodes"]]
+        assert not told, f"{self.page.url}\n" + "\n".join(told)
+
+    def _hear(self, kind: str, text: str) -> None:
+        answered = _ANSWERED.match(text)
+        if answered and int(answered[1]) in self.expected_statuses:
+            return
+        if kind in {"error", "warning"}:
+            self.complaints.append(f"{kind}: {text}")
