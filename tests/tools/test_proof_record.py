@@ -1,5 +1,6 @@
 """`make proof` continues where it stopped, and only on the tree that was proven."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,8 @@ def run(tree: Path) -> tuple[int, str]:
         "--rootdir",
         str(tree),
     ]
-    done = subprocess.run(command, cwd=tree, check=False, capture_output=True, text=True)
+    environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=tree, env=environ, check=False, capture_output=True, text=True)
     return done.returncode, done.stdout
 
 
