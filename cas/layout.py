@@ -2,6 +2,8 @@
 names)."""
 
 from collections.abc import Iterator
+from datetime import date
+from datetime import date
 from typing import Final
 
 from cas.blob import Blob, Encoding
@@ -47,6 +49,16 @@ def object_keys(blob: Blob) -> list[str]:
 def quarantine_key(key: str, mark: str) -> str:
     """Where a damaged object waits: its own name, and a mark that keeps it apart from other copies of the same blob."""
     return f"{QUARANTINE}/{key.rpartition('/')[2]}.{mark}"
+
+
+def trash_folder(day: date) -> str:
+    """Where what left the store on that day waits."""
+    return f"{TRASH}/{day.isoformat()}"
+
+
+def trash_folder(day: date) -> str:
+    """Where what is swept on that day waits. Under its own name: a second copy of the same bytes takes its place."""
+    return f"{TRASH}/{day.isoformat()}"
 
 
 def store_folders() -> Iterator[str]:

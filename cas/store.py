@@ -8,6 +8,8 @@ in `incoming/`, `place` gives them their name. `docs/concurrency.md` says what m
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
+from datetime import date
 
 from cas.backend import Backend, Data, ObjectReader
 from cas.blob import Blob
@@ -33,6 +35,8 @@ from cas.layout import (
     pieces_key,
     quarantine_key,
     store_folders,
+    trash_folder,
+    trash_folder,
 )
 from cas.reader import BlobReader, Progress
 from cas.staged import Staged
@@ -131,6 +135,28 @@ class BlobStore:
         wrong, `PiecesDamaged` (see `mend_pieces`); `BlobUnreadable` if the medium refuses."""
         with BlobReader(self._backend, blob) as reader:
             reader.verify(progress)
+
+    # -- leaving
+
+    def trash(self, blob: Blob, day: date) -> None:
+        """Move the blob into that day's trash; what is not there is no error. The caller has seen to it that nothing
+        names the blob and nothing can come to name it. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        folder, mark = trash_folder(day), secrets.token_hex(4)  # the same bytes may come and go twice in a day
+        self._backend.prepare([folder])
+        for key in object_keys(blob):
+            with suppress(BlobMissing):
+                self._backend.move(key, f"{folder}/{key.rpartition('/')[2]}.{mark}")
+
+    # -- taking away
+
+    def trash(self, blob: Blob) -> None:
+        """Move a blob that nothing references to today's trash; what is not there is no error. Who calls it has seen to
+        it that nobody places the blob meanwhile. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        folder = trash_folder(datetime.now(UTC).date())
+        self._backend.prepare([folder])
+        for key in object_keys(blob):
+            with suppress(BlobMissing):
+                self._backend.move(key, f"{folder}/{key.rpartition('/')[2]}")
 
     # -- repair
 
