@@ -3,7 +3,6 @@ names)."""
 
 from collections.abc import Iterator
 from datetime import date
-from datetime import date
 from typing import Final
 
 from cas.blob import Blob, Encoding
@@ -53,11 +52,6 @@ def quarantine_key(key: str, mark: str) -> str:
 
 def trash_folder(day: date) -> str:
     """Where what left the store on that day waits."""
-    return f"{TRASH}/{day.isoformat()}"
-
-
-def trash_folder(day: date) -> str:
-    """Where what is swept on that day waits. Under its own name: a second copy of the same bytes takes its place."""
     return f"{TRASH}/{day.isoformat()}"
 
 

@@ -8,7 +8,6 @@ in `incoming/`, `place` gives them their name. `docs/concurrency.md` says what m
 import secrets
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 from datetime import date
 
 from cas.backend import Backend, Data, ObjectReader
@@ -35,7 +34,6 @@ from cas.layout import (
     pieces_key,
     quarantine_key,
     store_folders,
-    trash_folder,
     trash_folder,
 )
 from cas.reader import BlobReader, Progress
@@ -146,17 +144,6 @@ class BlobStore:
         for key in object_keys(blob):
             with suppress(BlobMissing):
                 self._backend.move(key, f"{folder}/{key.rpartition('/')[2]}.{mark}")
-
-    # -- taking away
-
-    def trash(self, blob: Blob) -> None:
-        """Move a blob that nothing references to today's trash; what is not there is no error. Who calls it has seen to
-        it that nobody places the blob meanwhile. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
-        folder = trash_folder(datetime.now(UTC).date())
-        self._backend.prepare([folder])
-        for key in object_keys(blob):
-            with suppress(BlobMissing):
-                self._backend.move(key, f"{folder}/{key.rpartition('/')[2]}")
 
     # -- repair
 
