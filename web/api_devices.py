@@ -8,7 +8,7 @@ from catalog.values import DeviceKind
 from web.answers import json_answer, no_content
 from web.bodies import read_json
 from web.parameters import path_id
-from web.sessions import Caller
+from web.sessions import Caller, require_owner
 from web.shapes import device_json, token_json
 
 
@@ -57,24 +57,29 @@ async def change_device(request: Request, caller: Caller) -> Response:
 
 
 async def remove_device(request: Request, caller: Caller) -> Response:
-    """Only when it holds nothing."""
+    """Only when it holds nothing, and only by an owner."""
+    require_owner(caller, "remove devices")
     await caller.scope.devices.remove(path_id(request, "device"))
     return no_content()
 
 
 async def list_tokens(request: Request, caller: Caller) -> Response:
-    """Never the tokens themselves."""
+    """Never the tokens themselves. Only for an owner."""
+    require_owner(caller, "see device tokens")
     tokens = await caller.scope.devices.tokens(path_id(request, "device"))
     return json_answer({"tokens": [token_json(token) for token in tokens], "next": None})
 
 
 async def create_token(request: Request, caller: Caller) -> Response:
-    """The token is in this answer and nowhere else."""
+    """The token is in this answer and nowhere else. Only for an owner."""
+    require_owner(caller, "make device tokens")
     wanted = await read_json(request, NewToken)
     token_id, token = await caller.scope.devices.create_token(path_id(request, "device"), wanted.label)
     return json_answer({"id": str(token_id), "token": token}, 201)
 
 
 async def revoke_token(request: Request, caller: Caller) -> Response:
+    """With the next request it is refused. Only by an owner."""
+    require_owner(caller, "revoke device tokens")
     await caller.scope.devices.revoke_token(path_id(request, "device"), path_id(request, "token"))
     return no_content()

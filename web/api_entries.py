@@ -5,16 +5,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.errors import BadRequest
-from catalog.search import SearchQuery
-from catalog.values import Area, DateKind, EntryPath, MediaKind, parse_name
+from catalog.values import Area, parse_name
 from web.answers import json_answer
-from web.bodies import Form, field, read_json
+from web.bodies import field, read_json
 from web.downloads import content_answer
-from web.parameters import choice, cursor_of, optional_id, page_limit, parse_id, path_id, query_of
-from web.path_bytes import from_base64url
+from web.parameters import choice, cursor_of, page_limit, parse_id, path_id, query_of
+from web.queries import directory_of, search_query
 from web.sessions import Caller
 from web.shapes import entries_json, entry_json
-from web.times import parse_day, parse_moment
+from web.times import parse_moment
 
 
 class Selection(msgspec.Struct, forbid_unknown_fields=True):
@@ -90,30 +89,6 @@ async def search(request: Request, caller: Caller) -> Response:
     query = query_of(request)
     page = await caller.scope.search.find(search_query(query), cursor_of(query), page_limit(query))
     return json_answer(entries_json(page))
-
-
-def search_query(query: Form) -> SearchQuery:
-    """The search that a query asks for. Raises `BadRequest`, `NotFound`."""
-    first, last = field(query, "from"), field(query, "to")
-    return SearchQuery(
-        text=field(query, "q"),
-        device_id=optional_id(query, "device"),
-        area=choice(query, "area", Area),
-        media_kind=choice(query, "kind", MediaKind),
-        first_day=parse_day(first, "from") if first else None,
-        last_day=parse_day(last, "to") if last else None,
-        by=choice(query, "by", DateKind) or DateKind.TAKEN,
-    )
-
-
-def directory_of(query: Form) -> EntryPath:
-    """`directory`, or `directory_bytes` for one that is not UTF-8; the area's root where neither is set."""
-    raw = field(query, "directory_bytes")
-    return (
-        EntryPath.parse_bytes(from_base64url(raw, "directory_bytes"))
-        if raw
-        else EntryPath.parse(field(query, "directory"))
-    )
 
 
 async def _ids(request: Request) -> list[int]:

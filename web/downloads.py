@@ -19,6 +19,7 @@ from catalog.errors import Conflict
 from catalog.values import Entry, EntryKind
 from web.damage import report_damage
 from web.digests import etag
+from web.errors import ContentDamaged
 from web.media import preview_kind
 from web.ranges import ByteRange, is_unchanged, parse_range, range_still_fits
 from web.sessions import Caller
@@ -34,7 +35,7 @@ _DOWNLOAD_TYPE: Final = "application/octet-stream"
 async def content_answer(request: Request, caller: Caller, entry: Entry, *, inline: bool = False) -> Response:
     """The content of an entry.
 
-    Raises `Conflict` for what has none, `RangeNotSatisfiable`, `BlobDamaged`, `BlobMissing`.
+    Raises `Conflict` for what has none, `RangeNotSatisfiable`, `ContentDamaged`.
     """
     blob = _blob_of(entry)
     headers = _headers(entry, blob, inline=inline)
@@ -48,28 +49,32 @@ async def content_answer(request: Request, caller: Caller, entry: Entry, *, inli
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     await _log(request, caller, entry)
-    pieces = checked_pieces(request, caller, blob, str(entry.path), part)
-    return await StreamedAnswer.begin(status, headers, pieces, services(request).downloads.take(caller.scope.tenant.id))
+    held = services(request)
+    pieces = checked_pieces(request, caller, read_blob(held.store, blob, part), str(entry.path))
+    return await StreamedAnswer.begin(status, headers, pieces, held.downloads.take(caller.scope.tenant.id))
 
 
 async def checked_pieces(
-    request: Request, caller: Caller, blob: Blob, subject: str, part: ByteRange | None = None
+    request: Request, caller: Caller, pieces: Generator[bytes, None, None], subject: str
 ) -> AsyncGenerator[bytes, None]:
-    """The blob's bytes in pieces of about 1 MiB; damage is reported before it is raised."""
+    """Made in worker threads, about 1 MiB each; damage is reported before it is raised."""
     held = services(request)
     try:
-        async with aclosing(in_thread(read_blob(held.store, blob, part), held.readers)) as pieces:
-            async for piece in pieces:
+        async with aclosing(in_thread(pieces, held.readers)) as made:
+            async for piece in made:
                 yield piece
-    except (BlobDamaged, BlobMissing) as error:
-        await report_damage(held, caller.scope, blob, error, subject)
+    except ContentDamaged as error:
+        await report_damage(held, caller.scope, error, subject)
         raise
 
 
 def read_blob(store: BlobStore, blob: Blob, part: ByteRange | None = None) -> Generator[bytes, None, None]:
-    """A blob's bytes, or a range of them, for a worker thread."""
-    with store.read(blob) as reader:
-        yield from reader.chunks() if part is None else reader.range(part.offset, part.length)
+    """A blob's bytes, or a range of them, for a worker thread. Raises `ContentDamaged`."""
+    try:
+        with store.read(blob) as reader:
+            yield from reader.chunks() if part is None else reader.range(part.offset, part.length)
+    except (BlobDamaged, BlobMissing) as error:
+        raise ContentDamaged(blob) from error
 
 
 def attachment(name: str, *, inline: bool = False) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 
 from cas import errors as cas
+from cas.blob import Blob
 from catalog import errors as catalog
 from catalog.values import SessionView
 from web.limits import BODY_BYTES_PER_SECOND_MIN, BODY_WINDOW_SECONDS, DIGESTS_MAX, RETRY_AFTER_SECONDS
@@ -20,6 +21,12 @@ from web.ranges import RangeNotSatisfiable
 
 TYPE_PREFIX: Final = "tag:outsidethebox.top,2026:otb-cloud/problems/"
 """A tag URI (RFC 4151): it identifies a kind of problem and is not meant to be opened."""
+
+
+_DAMAGED: Final = (
+    "The stored copy of this file is damaged. It was not sent, and the operators have been told."
+    " Upload the file again if you still have it."
+)
 
 
 class WebError(Exception):
@@ -84,6 +91,14 @@ class TooSlow(WebError):
         )
 
 
+class ContentDamaged(WebError):
+    """The stored copy of a blob is damaged or missing; the cause is the store's error."""
+
+    def __init__(self, blob: Blob) -> None:
+        super().__init__(_DAMAGED)
+        self.blob = blob
+
+
 class Busy(WebError):
     """More of this at once than the server takes."""
 
@@ -131,11 +146,6 @@ class _Rule:
 
 _SOON: Final = RETRY_AFTER_SECONDS
 _LATER: Final = 300
-_DAMAGED: Final = (
-    "The stored copy of this file is damaged. It was not sent, and the operators have been told."
-    " Upload the file again if you still have it."
-)
-
 _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     catalog.NotFound: _Rule(404, "not-found", "Not found"),
     catalog.Purged: _Rule(410, "purged", "Deleted for good"),
@@ -186,8 +196,7 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     cas.StoreFailed: _Rule(
         503, "store-busy", "Not available right now", "The storage did not answer. Try again in a moment.", _SOON
     ),
-    cas.BlobDamaged: _Rule(500, "damaged", "The stored copy is damaged", _DAMAGED),
-    cas.BlobMissing: _Rule(500, "damaged", "The stored copy is missing", _DAMAGED),
+    ContentDamaged: _Rule(500, "damaged", "The stored copy is damaged"),
     NotSignedIn: _Rule(401, "not-signed-in", "Sign in first"),
     StaffWithoutGrant: _Rule(403, "staff", "No access to customers' files"),
     CsrfRefused: _Rule(403, "csrf", "The form is out of date"),

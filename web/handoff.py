@@ -113,19 +113,24 @@ def _reason(error: jwt.PyJWTError) -> Refusal:
 def _claims(payload: dict[str, Any], skew_seconds: int) -> HandoffClaims:
     email = _text(payload, "email", _EMAIL_CHARACTERS_MAX).lower()
     uid = _text(payload, "uid", _EMAIL_CHARACTERS_MAX)
-    name = _text(payload, "name", CLAIM_CHARACTERS_MAX)
+    name, client, role = _text(payload, "name", CLAIM_CHARACTERS_MAX), _client(payload), _role(payload)
     if not (uid or email):
         raise HandoffRefused(Refusal.MALFORMED, "Neither uid nor email is set.")
     return HandoffClaims(
         jti=_text(payload, "jti", _JTI_CHARACTERS_MAX, least=_JTI_CHARACTERS_MIN),
         expires_at=datetime.fromtimestamp(_expiry(payload) + skew_seconds, UTC),
-        billing_client=_text(payload, "sub", _SUBJECT_CHARACTERS_MAX, least=1),
-        subject=uid or email,
+        billing_client=client,
+        subject=client if role is Role.STAFF else uid or email,
         email=email,
         name=name or email or uid,
         label=_text(payload, "label", CLAIM_CHARACTERS_MAX) or name or email or uid,
-        role=_role(payload),
+        role=role,
     )
+
+
+def _client(payload: dict[str, Any]) -> str:
+    """`sub`: the billing client, which is the tenant; of staff, the person."""
+    return _text(payload, "sub", _SUBJECT_CHARACTERS_MAX, least=1)
 
 
 def _text(payload: dict[str, Any], claim: str, most: int, least: int = 0) -> str:

@@ -53,5 +53,6 @@ USER_AGENT_CHARACTERS_MAX: Final = 255
 DATABASE_WAIT_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 50
 KEEP_ALIVE_SECONDS: Final = 15
+CONNECTIONS_WAITING_MAX: Final = 2_048
 DOWNLOAD_LOG_SECONDS: Final = 600
 """A download of one entry by one actor is one audit event in this time, however many ranges it takes."""

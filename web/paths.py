@@ -41,6 +41,13 @@ def entry_path(scope: Scope, prefix: str, *, trailing_slash: bool = False) -> En
     return EntryPath.parse("/".join(_segment(segment) for segment in rest)) if rest else EntryPath(())
 
 
+def parse_encoded(text: str) -> EntryPath:
+    """A path as our pages' addresses write it: names percent-encoded, joined by `/`. Raises `BadPath`."""
+    if not text:
+        return EntryPath(())
+    return EntryPath.parse("/".join(_segment(part) for part in text.encode().split(b"/")))
+
+
 def _segment(raw: bytes) -> str:
     text = _decoded(raw)
     if "/" in text:

@@ -11,10 +11,10 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from catalog.errors import NotFound
+from catalog.errors import NotAllowed, NotFound
 from catalog.settings import Settings
 from catalog.tenant import TenantScope
-from catalog.values import Actor, SessionView
+from catalog.values import Actor, Role, SessionView
 from web.csrf import SAFE_METHODS, check_csrf, csrf_token
 from web.errors import NotSignedIn, StaffWithoutGrant
 from web.limits import SESSION_TOKEN_CHARACTERS_MAX
@@ -98,6 +98,17 @@ async def find_caller(request: Request) -> Caller:
 def check_caller_csrf(caller: Caller, *sent: str | None) -> None:
     """Raises `CsrfRefused` unless one of these is the CSRF token of the caller's session."""
     check_csrf(caller.csrf_token or "", *sent)
+
+
+def is_owner(caller: Caller) -> bool:
+    """Whether the caller is a signed-in owner of the account."""
+    return caller.session is not None and caller.session.user is not None and caller.session.user.role is Role.OWNER
+
+
+def require_owner(caller: Caller, what: str) -> None:
+    """Raise `NotAllowed` for anyone but an owner: so that malware on a device, or a guest, cannot take more."""
+    if not is_owner(caller):
+        raise NotAllowed(f"Only the account's owner, signed in through the portal, may {what}.")
 
 
 def token_of(services: Services, session: SessionView) -> str:

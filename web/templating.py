@@ -29,10 +29,10 @@ class Pages:
         )
         filters.install(self._environment)
 
-    def render(self, name: str, status: int = 200, **context: object) -> HTMLResponse:
-        """A page; `portal_url` is known to all."""
-        template = self._environment.get_template(name)
-        return HTMLResponse(template.render(portal_url=self._portal_url, **context), status)
+    def render(self, template: str, code: int = 200, /, **context: object) -> HTMLResponse:
+        """A page with that HTTP status; `portal_url` is known to all."""
+        text = self._environment.get_template(template).render(portal_url=self._portal_url, **context)
+        return HTMLResponse(text, code)
 
 
 def static_folders(brand_dir: Path | None) -> list[Path]:

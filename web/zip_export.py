@@ -29,12 +29,11 @@ Pages = AsyncIterator[list[Member]]
 _DIRECTORY_IN_MEMORY_BYTES: Final = MIB
 
 
-async def plan_zip(pages: Pages, zone: tzinfo) -> ZipLayout:
+async def plan_zip(pages: Pages, zone: tzinfo, workers: Workers) -> ZipLayout:
     """Go through all members for the zip's exact length."""
     layout = ZipLayout(zone)
     async for page in pages:
-        for member in page:
-            layout.add(member)
+        await workers.run(layout.add_all, page)
     return layout
 
 
@@ -43,7 +42,7 @@ async def zip_pieces(pages: Pages, zone: tzinfo, read: ReadBlob, workers: Worker
     layout = ZipLayout(zone)
     with tempfile.SpooledTemporaryFile(_DIRECTORY_IN_MEMORY_BYTES) as directory:
         async for page in pages:
-            for members in _segments(filter(None, map(layout.add, page))):
+            for members in _segments(await workers.run(layout.add_all, page)):
                 async with aclosing(in_thread(_local_part(members, read, directory), workers)) as pieces:
                     async for piece in pieces:
                         yield piece

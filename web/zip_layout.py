@@ -5,6 +5,7 @@ All members are STORED and their CRC-32 known, so the whole length is known befo
 """
 
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from struct import Struct
@@ -14,7 +15,10 @@ from catalog.values import EntryKind, Member
 from web.zip_names import ZipNames
 
 ZIP_VERSION: Final = 1
-"""Part of an export's entity tag: count it up when the same members no longer give the same bytes."""
+"""Part of an export's entity tag: count it up when the same members no longer give the same bytes.
+
+Where their length changes too, a migration must clear `export.size_bytes`.
+"""
 
 LIMIT_16: Final = 0xFFFF
 LIMIT_32: Final = 0xFFFF_FFFF
@@ -118,6 +122,10 @@ class ZipLayout:
         self.local_bytes += placed.local_bytes
         self.central_bytes += placed.central_bytes
         return placed
+
+    def add_all(self, members: Iterable[Member]) -> list[ZipMember]:
+        """The places of those that have one."""
+        return [placed for placed in map(self.add, members) if placed is not None]
 
     def _name(self, member: Member, *, is_directory: bool) -> str | None:
         """Links are left out: unpacked, a link could lead out of the folder."""

@@ -1,0 +1,80 @@
+"""`python -m web`: reads the settings, opens the store and the catalog, and serves until it is told to stop.
+
+Exit code: 0 stopped as asked, 2 it could not start (a sentence for each reason is on stderr).
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from typing import Final
+
+import uvicorn
+import uvloop
+
+from cas.errors import CasError
+from catalog.errors import CatalogError
+from catalog.settings import BadSettings, Settings, load_settings
+from web.app import create_app, open_services
+from web.limits import CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
+
+_DONE: Final = 0
+_FAILED: Final = 2
+_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def main() -> int:
+    """Serve. Returns the exit code."""
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
+    try:
+        settings = load_settings()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(settings))
+    except (BadSettings, CasError, CatalogError, OSError, ValueError) as e:
+        print("".join(f"otb-cloud: {line}\n" for line in str(e).splitlines()), end="", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        return _DONE
+    return _DONE
+
+
+async def _serve(settings: Settings) -> None:
+    with _listen(settings.app_host, settings.app_port) as listener:
+        async with open_services(settings) as held:
+            config = uvicorn.Config(
+                create_app(settings, held),
+                http="httptools",
+                ws="none",
+                loop="none",
+                interface="asgi3",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+                backlog=CONNECTIONS_WAITING_MAX,
+            )
+            # Uvicorn raises the signal that stopped it once more when it is done; by then we only close what we opened.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: None)
+            logging.getLogger("otb.web").info("serving on %s:%d", settings.app_host, settings.app_port)
+            await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises `OSError` with a sentence that says what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=CONNECTIONS_WAITING_MAX)
+    except OSError as e:
+        raise OSError(
+            f"Cannot listen on {host}:{port} ({e.strerror}). Set APP_PORT to a free port, or stop what uses this one."
+        ) from e
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""One sentence about what a form did, carried to the next page in a cookie that holds a name and a number, no text."""
+
+import re
+from typing import Final
+
+from starlette.responses import Response
+
+from catalog.settings import Settings
+from web.sessions import set_cookie
+
+NOTICE_COOKIE: Final = "otb_notice"
+_SECONDS: Final = 60
+_VALUE: Final = re.compile(r"([a-z_]{1,40})\.(\d{1,9})", re.ASCII)
+
+_GOOD: Final = {
+    "deleted": ("One item was moved to Deleted.", "{:,} items were moved to Deleted."),
+    "recovered": ("One item was recovered.", "{:,} items were recovered."),
+    "saved": ("Saved.", "Saved."),
+    "renamed": ("Renamed.", "Renamed."),
+    "token_revoked": ("The token was revoked.", "The token was revoked."),
+    "device_removed": ("The device was removed.", "The device was removed."),
+}
+_BAD: Final = {"choose": "Choose one or more files first."}
+
+
+def notice_of(cookie: str | None) -> dict[str, str] | None:
+    """The notice that a cookie names, if it is one of ours."""
+    match = _VALUE.fullmatch(cookie or "")
+    if match is None:
+        return None
+    name, count = match[1], int(match[2])
+    if name in _BAD:
+        return {"tone": "bad", "text": _BAD[name]}
+    if name in _GOOD:
+        one, many = _GOOD[name]
+        return {"tone": "good", "text": one if count == 1 else many.format(count)}
+    return None
+
+
+def with_notice(response: Response, settings: Settings, name: str, count: int = 1) -> Response:
+    """The response, with the notice for the page after it."""
+    set_cookie(response, settings, NOTICE_COOKIE, f"{name}.{count}", _SECONDS)
+    return response

@@ -1,0 +1,68 @@
+"""The dashboard, the activity page, and signing out."""
+
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from catalog.search import SearchQuery
+from catalog.values import Actor, DateKind, EntryKind, SessionView
+from web.answers import see_other
+from web.bodies import Form, field, read_form
+from web.csrf import check_csrf
+from web.errors import NotSignedIn
+from web.page_context import person_page
+from web.parameters import cursor_of, query_of
+from web.sessions import SESSION_COOKIE, Caller, address, find_session, forget_cookie, session_token, token_of
+from web.state import services
+
+RECENT_SHOWN: Final = 8
+_RECENT_READ: Final = 40
+"""Folders among them are left out."""
+
+
+async def dashboard(request: Request, caller: Caller) -> Response:
+    newest = await caller.scope.search.find(SearchQuery(by=DateKind.UPLOADED), limit=_RECENT_READ)
+    recent = [entry for entry in newest.items if entry.kind is not EntryKind.DIRECTORY][:RECENT_SHOWN]
+    devices = await caller.scope.devices.all()
+    return await person_page(request, caller, "dashboard.html", "home", devices=devices, recent=recent)
+
+
+async def activity(request: Request, caller: Caller) -> Response:
+    query = query_of(request)
+    action, cursor = field(query, "action"), cursor_of(query)
+    page = await caller.scope.audit.page(cursor, action=action or None)
+    return await person_page(
+        request,
+        caller,
+        "audit.html",
+        "activity",
+        events=page.items,
+        actions=await caller.scope.audit.actions(),
+        action=action,
+        next=page.next,
+        cursor=cursor,
+    )
+
+
+async def sign_out(request: Request) -> Response:
+    """End the session, of staff too. Without one there is nothing to do."""
+    held = services(request)
+    answer = see_other("/")
+    try:
+        session = await find_session(request)
+    except NotSignedIn:
+        return answer
+    fields: Form = await read_form(request)
+    check_csrf(token_of(held, session), field(fields, "csrf_token"), request.headers.get("x-csrf-token"))
+    tenant_id = session.tenant.id if session.tenant else None
+    await held.catalog.system.sessions.end(session_token(request) or "", _actor(request, session), tenant_id)
+    forget_cookie(answer, held.settings, SESSION_COOKIE)
+    return answer
+
+
+def _actor(request: Request, session: SessionView) -> Actor:
+    if session.staff is not None:
+        return Actor("staff", session.staff.name, session.staff.id, address(request))
+    user = session.user
+    return Actor("user", (user.name or user.email) if user else "", user.id if user else None, address(request))

@@ -1,0 +1,32 @@
+"""The questions that the API and the pages ask alike: a search, and a folder's path in a query."""
+
+from catalog.search import SearchQuery
+from catalog.values import Area, DateKind, EntryPath, MediaKind
+from web.bodies import Form, field
+from web.parameters import choice, optional_id
+from web.path_bytes import from_base64url
+from web.times import parse_day
+
+
+def search_query(query: Form) -> SearchQuery:
+    """The search that a query asks for. Raises `BadRequest`, `NotFound`."""
+    first, last = field(query, "from"), field(query, "to")
+    return SearchQuery(
+        text=field(query, "q"),
+        device_id=optional_id(query, "device"),
+        area=choice(query, "area", Area),
+        media_kind=choice(query, "kind", MediaKind),
+        first_day=parse_day(first, "from") if first else None,
+        last_day=parse_day(last, "to") if last else None,
+        by=choice(query, "by", DateKind) or DateKind.TAKEN,
+    )
+
+
+def directory_of(query: Form) -> EntryPath:
+    """`directory`, or `directory_bytes` for one that is not UTF-8; the area's root where neither is set."""
+    raw = field(query, "directory_bytes")
+    return (
+        EntryPath.parse_bytes(from_base64url(raw, "directory_bytes"))
+        if raw
+        else EntryPath.parse(field(query, "directory"))
+    )
