@@ -5,7 +5,7 @@ forget to), and it knows no blob. Every backend passes the suite in `tests/share
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
@@ -105,9 +105,9 @@ class Backend(Protocol):
     def create(self) -> ObjectWriter:
         """A new empty temporary."""
 
-    def publish(self, name: str, key: str) -> None:
-        """Give the sealed temporary its key, replacing what was there. Raises `StoreFailed` if there is no such
-        temporary, or the key's folder was not prepared."""
+    def publish(self, keys: Mapping[str, str]) -> None:
+        """Give sealed temporaries their keys (name → key), one after the other in this order, replacing what was there.
+        Raises `StoreFailed` if there is no such temporary, or a key's folder was not prepared."""
 
     def open(self, key: str) -> ObjectReader:
         """The object's bytes. The caller closes it."""

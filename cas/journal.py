@@ -96,7 +96,7 @@ class Journal:
         try:
             writer.write(data)
             writer.seal()
-            self._backend.publish(writer.name, key)
+            self._backend.publish({writer.name: key})
         finally:
             writer.discard()
 

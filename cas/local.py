@@ -8,8 +8,8 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -96,6 +96,7 @@ class LocalBackend:
         try:
             os.write(fd, reason.encode()[: NOTE_BYTES_MAX - 1] + b"\n")
             os.fsync(fd)
+            os.fsync(self._root_fd)
         finally:
             os.close(fd)
 
@@ -116,10 +117,9 @@ class LocalBackend:
         path = f"{INCOMING}/{secrets.token_hex(16)}"
         return LocalWriter(self._root_fd, path, self._guard, self._sync_file)
 
-    def publish(self, name: str, key: str) -> None:
-        source = f"{INCOMING}/{checked_key(name)}"
-        target = self._checked(key)
-        self._guard.run(partial(self._rename, source, target), "publishing", key)
+    def publish(self, keys: Mapping[str, str]) -> None:
+        targets = {f"{INCOMING}/{checked_key(name)}": self._checked(key) for name, key in keys.items()}
+        self._guard.run(partial(self._publish, targets), "publishing", ", ".join(keys.values()))
 
     def move(self, key: str, new_key: str, only: ObjectReader | None = None) -> None:
         source, target = self._checked(key), self._checked(new_key)
@@ -185,12 +185,17 @@ class LocalBackend:
             # Also if all were there: they may come from a process that was killed before this step.
             self._sync_folder(fd, parent)
 
-    def _rename(self, source: str, target: str) -> None:
-        folder = parent_of(target)
-        with self._folder(folder) as fd:
-            with self._exclusive(fd):
-                os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
-            self._sync_folder(fd, folder)
+    def _publish(self, targets: Mapping[str, str]) -> None:
+        with ExitStack() as stack:
+            folders = {name: stack.enter_context(self._folder(name)) for name in {*map(parent_of, targets.values())}}
+            for source, target in targets.items():
+                self._rename(source, target, folders[parent_of(target)])
+            for name, fd in folders.items():
+                self._sync_folder(fd, name)
+
+    def _rename(self, source: str, target: str, locked_fd: int) -> None:
+        with self._exclusive(locked_fd):
+            os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
 
     def _move(self, source: str, target: str, only: ObjectReader | None) -> None:
         self.stat(source)

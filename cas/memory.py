@@ -2,7 +2,7 @@
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from cas.backend import Data, ObjectInfo, ObjectReader, ObjectWriter, checked_key
 from cas.errors import BadKey, BlobMissing, ObjectChanged, StoreFailed
@@ -64,7 +64,7 @@ class MemoryBackend:
     def __init__(self) -> None:
         self._objects: dict[str, _Held] = {}
         self._temporaries: dict[str, _Held] = {}
-        self._folders: set[str] = set()
+        self._folders = {""}
         self._note: str | None = None
         self._gate = WriteGate(lambda: self._note, self._set_note)
         self._lock = threading.Lock()
@@ -89,13 +89,16 @@ class MemoryBackend:
         self._temporaries[name] = _Held()
         return MemoryWriter(self._temporaries, name)
 
-    def publish(self, name: str, key: str) -> None:
+    def publish(self, keys: Mapping[str, str]) -> None:
         self._gate.check()
-        target = self._checked(key)
+        for name, key in keys.items():
+            self._publish(name, self._checked(key))
+
+    def _publish(self, name: str, target: str) -> None:
         with self._lock:
             held = self._temporaries.get(name)
-            if held is None or not held.is_sealed or target.rpartition("/")[0] not in {"", *self._folders}:
-                raise StoreFailed(f"{name} is no sealed temporary, or the folder of {key} is not there", name)
+            if held is None or not held.is_sealed or target.rpartition("/")[0] not in self._folders:
+                raise StoreFailed(f"{name} is no sealed temporary, or the folder of {target} is not there", name)
             self._objects[target] = self._temporaries.pop(name)
 
     def open(self, key: str) -> ObjectReader:

@@ -103,10 +103,12 @@ class BlobStore:
         """Give a staged blob its name, durably; also where the blob is there already, which heals a damaged copy. On an
         error the temporaries are gone and the blob may be there or not. Raises `StoreReadOnly`, `StoreFull`,
         `StoreFailed`."""
+        parts = staged.parts
+        keys = {parts.blob.name: blob_key(staged.digest, staged.encoding)}
+        if parts.pieces is not None:
+            keys = {parts.pieces.name: pieces_key(staged.digest), **keys}
         with staged:
-            if staged.parts.pieces is not None:
-                self._backend.publish(staged.parts.pieces.name, pieces_key(staged.digest))
-            self._backend.publish(staged.parts.blob.name, blob_key(staged.digest, staged.encoding))
+            self._backend.publish(keys)
         return staged.blob
 
     def clear_incoming(self) -> int:
@@ -204,7 +206,7 @@ def _publish(backend: Backend, data: bytes, key: str) -> None:
     try:
         writer.write(data)
         writer.seal()
-        backend.publish(writer.name, key)
+        backend.publish({writer.name: key})
     finally:
         writer.discard()
 

@@ -39,7 +39,7 @@ class TestLocalBackend(BackendSuite):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         writer.seal()
         assert stat.S_IMODE(path.stat().st_mode) == 0o400
-        backend.publish(writer.name, "box/a")
+        backend.publish({writer.name: "box/a"})
         assert stat.S_IMODE((backend.root / "box/a").stat().st_mode) == 0o400
         assert stat.S_IMODE((backend.root / "box").stat().st_mode) == 0o700
 

@@ -223,7 +223,7 @@ def test_a_format_of_another_kind_is_refused(local: SparseBackend, content: byte
     writer = local.create()
     writer.write(content)
     writer.seal()
-    local.publish(writer.name, "FORMAT")
+    local.publish({writer.name: "FORMAT"})
     with pytest.raises(StoreNotReady):
         BlobStore.open(local)
 

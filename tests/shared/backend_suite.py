@@ -18,7 +18,7 @@ def put(backend: Backend, key: str, data: bytes, block_bytes: int = 700_001) -> 
     for start in range(0, len(data), block_bytes):
         writer.write(data[start : start + block_bytes])
     writer.seal()
-    backend.publish(writer.name, key)
+    backend.publish({writer.name: key})
 
 
 def get(backend: Backend, key: str) -> bytes:
@@ -47,7 +47,7 @@ class BackendSuite:
         writer.write(memoryview(b"-second-")[1:7])
         writer.write(b"third")
         writer.seal()
-        backend.publish(writer.name, "box/a")
+        backend.publish({writer.name: "box/a"})
         assert get(backend, "box/a") == b"firstsecondthird"
 
     def test_reuses_a_large_buffer_only_after_taking_it(self, backend: Backend) -> None:
@@ -57,7 +57,7 @@ class BackendSuite:
             block[:] = bytes([value]) * len(block)
             writer.write(block)
         writer.seal()
-        backend.publish(writer.name, "box/a")
+        backend.publish({writer.name: "box/a"})
         with closing(backend.open("box/a")) as reader:
             for value in range(8):
                 assert set(reader.read_at(value * len(block), len(block))) == {value}
@@ -79,7 +79,7 @@ class BackendSuite:
         assert writer.read_at(3, size) == data[3:]
         writer.write(b"more")
         writer.seal()
-        backend.publish(writer.name, "box/a")
+        backend.publish({writer.name: "box/a"})
         assert get(backend, "box/a") == data + b"more"
 
     def test_nothing_has_the_key_before_publish(self, backend: Backend) -> None:
@@ -96,6 +96,20 @@ class BackendSuite:
             put(backend, "box/a", b"newer")
             assert reader.read_at(0, reader.size_bytes) == b"old"
         assert get(backend, "box/a") == b"newer"
+
+    def test_several_are_published_in_their_order(self, backend: Backend) -> None:
+        names = []
+        for data in (b"first", b"second", b"last"):
+            writer = backend.create()
+            writer.write(data)
+            writer.seal()
+            names.append(writer.name)
+        backend.publish(dict(zip(names, ("box/a", "other/b", "box/a"), strict=True)))
+        assert {info.key: get(backend, info.key) for info in backend.list("")} == {
+            "box/a": b"last",
+            "other/b": b"second",
+        }
+        assert list(backend.temporaries()) == []
 
     def test_writers_of_one_key_at_once_leave_one_of_them_whole(self, backend: Backend) -> None:
         bodies = [bytes([value]) * 50_000 for value in range(8)]
@@ -128,7 +142,7 @@ class BackendSuite:
         writer = backend.create()
         writer.write(b"x")
         writer.seal()
-        backend.publish(writer.name, "box/a")
+        backend.publish({writer.name: "box/a"})
         writer.discard()
         assert get(backend, "box/a") == b"x"
 
@@ -156,7 +170,7 @@ class BackendSuite:
         with pytest.raises(BlobMissing, match="nowhere/a"):
             backend.move("nowhere/a", "box/b")
         with pytest.raises(StoreFailed):
-            backend.publish("0" * 32, "box/a")
+            backend.publish({"0" * 32: "box/a"})
 
     def test_a_folder_is_no_object(self, backend: Backend) -> None:
         put(backend, "box/a", b"x")
@@ -170,9 +184,9 @@ class BackendSuite:
         writer = backend.create()
         writer.seal()
         with pytest.raises(StoreFailed):
-            backend.publish(writer.name, "nowhere/a")
+            backend.publish({writer.name: "nowhere/a"})
         backend.prepare(["nowhere", "nowhere/deep/er"])
-        backend.publish(writer.name, "nowhere/deep/er/a")
+        backend.publish({writer.name: "nowhere/deep/er/a"})
         assert get(backend, "nowhere/deep/er/a") == b""
 
     # -- move and remove
@@ -226,7 +240,7 @@ class BackendSuite:
         writer = backend.create()
         writer.seal()
         with pytest.raises(BadKey):
-            backend.publish(writer.name, key)
+            backend.publish({writer.name: key})
         with pytest.raises(BadKey):
             backend.open(key)
         with pytest.raises(BadKey):
@@ -246,7 +260,7 @@ class BackendSuite:
         assert backend.read_only_reason == "the disk is on fire"
         for write in (
             backend.create,
-            lambda: backend.publish(sealed.name, "box/b"),
+            lambda: backend.publish({sealed.name: "box/b"}),
             lambda: backend.move("box/a", "box/b"),
             lambda: backend.remove("box/a"),
             lambda: backend.prepare(["new"]),
@@ -257,7 +271,7 @@ class BackendSuite:
         assert [info.key for info in backend.list("box/")] == ["box/a"]
         backend.allow_writes()
         assert backend.read_only_reason is None
-        backend.publish(sealed.name, "box/b")
+        backend.publish({sealed.name: "box/b"})
 
     def test_the_first_reason_stays(self, backend: Backend) -> None:
         backend.turn_read_only("first")

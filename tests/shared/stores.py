@@ -1,7 +1,7 @@
 """Stores for tests: the real local backend, without the 65,536 folders that a real store has from its beginning on."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,10 +17,9 @@ class SparseBackend(LocalBackend):
     def prepare(self, folders: Iterable[str]) -> None:
         super().prepare(folder for folder in folders if not _SHARD.fullmatch(folder))
 
-    def publish(self, name: str, key: str) -> None:
-        if _SHARD.fullmatch(folder := parent_of(key)):
-            super().prepare([folder])
-        super().publish(name, key)
+    def publish(self, keys: Mapping[str, str]) -> None:
+        super().prepare(folder for folder in map(parent_of, keys.values()) if _SHARD.fullmatch(folder))
+        super().publish(keys)
 
 
 def new_store(root: Path) -> tuple[SparseBackend, BlobStore]:
