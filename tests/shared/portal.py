@@ -33,9 +33,9 @@ def handoff(settings: Settings, person: Person, **claims: Any) -> str:
 
 def sign_in(url: str, settings: Settings, person: Person | None = None) -> httpx2.Client:
     """A client with the person's session cookie and `X-CSRF-Token`. Close it, or use it as a context manager."""
-    client = httpx2.Client(base_url=url, timeout=120)
-    client.headers["X-CSRF-Token"] = _enter(client, settings, person)
-    return client
+    with httpx2.Client(base_url=url, timeout=120) as first:
+        token = _enter(first, settings, person)
+        return httpx2.Client(base_url=url, timeout=120, cookies=dict(first.cookies), headers={"X-CSRF-Token": token})
 
 
 def session_of(client: httpx2.Client) -> tuple[dict[str, str], dict[str, str]]:
