@@ -1,6 +1,8 @@
-"""Every limit of the HTTP side, named. The OpenAPI document quotes them, and tests reach each of them."""
+"""Every limit of the HTTP side, named; those of the catalog under the names that are used here. The OpenAPI document quotes them, and tests reach each of them."""
 
 from typing import Final
+
+from catalog import audit, blobs, commit, entries
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -8,20 +10,20 @@ MIB: Final = 1 << 20
 JSON_BODY_BYTES_MAX: Final = 1 * MIB
 """Of a JSON request body, where no other limit is named."""
 MANIFEST_BODY_BYTES_MAX: Final = 32 * MIB
-MANIFEST_ENTRIES_MAX: Final = 50_000
+MANIFEST_ENTRIES_MAX: Final = commit.CHANGES_PER_MANIFEST_MAX
 """Entries and removals of one manifest, together."""
 FORM_BODY_BYTES_MAX: Final = 256 * KIB
 FORM_FIELDS_MAX: Final = 10_000
 """A selection of a folder's files is one field per file."""
-DIGESTS_MAX: Final = 10_000
+DIGESTS_MAX: Final = blobs.DIGESTS_PER_REQUEST_MAX
 """Of one `blobs/missing`."""
-ENTRY_IDS_MAX: Final = 10_000
+ENTRY_IDS_MAX: Final = entries.ENTRIES_PER_REQUEST_MAX
 """Of one rename, delete, recover or export."""
 
 QUERY_BYTES_MAX: Final = 4 * KIB
 PAGE_ITEMS: Final = 100
-PAGE_ITEMS_MAX: Final = 1_000
-AUDIT_ITEMS_MAX: Final = 500
+PAGE_ITEMS_MAX: Final = entries.PAGE_MAX
+AUDIT_ITEMS_MAX: Final = audit.PAGE_MAX
 """Of the audit, and of a device's history."""
 
 PIECE_BYTES: Final = 1 * MIB

@@ -1,0 +1,356 @@
+"""The paths of the OpenAPI document, in the order of web/operations.py.
+
+Tests hold the two, and real answers, together.
+"""
+
+from typing import Any, Final
+
+from catalog.values import Area, DateKind, MediaKind
+from web.limits import (
+    AUDIT_ITEMS_MAX,
+    BODY_BYTES_PER_SECOND_MIN,
+    BODY_WINDOW_SECONDS,
+    DIGESTS_MAX,
+    ENTRY_IDS_MAX,
+    JSON_BODY_BYTES_MAX,
+    MANIFEST_BODY_BYTES_MAX,
+    MANIFEST_ENTRIES_MAX,
+    PAGE_ITEMS,
+    PAGE_ITEMS_MAX,
+    RANGE_HEADER_BYTES_MAX,
+    UPLOADS_AT_ONCE,
+    UPLOADS_AT_ONCE_OF_TENANT,
+)
+from web.openapi_schemas import BASE64URL, DIGEST, ID, PATH, TEXT, TIME, Schema, one_of, ref
+
+Spec = dict[str, Any]
+
+JSON: Final = "application/json"
+NDJSON: Final = "application/x-ndjson"
+BYTES: Final = "application/octet-stream"
+PROBLEM: Final = "application/problem+json"
+
+_BINARY: Final[Schema] = {"type": "string", "format": "binary"}
+
+
+def _problem(why: str) -> Spec:
+    return {"description": why, "content": {PROBLEM: {"schema": ref("Problem")}}}
+
+
+_COMMON: Final[Spec] = {
+    "400": _problem("The request cannot be understood, or a value is outside of its limits."),
+    "401": _problem("Not signed in, or the token is not valid."),
+    "403": _problem("The account is suspended, the caller may not do this, or the CSRF token is missing."),
+    "503": _problem("The database is away, or too much at once. `Retry-After` says when to try again."),
+}
+_ABSENT: Final[Spec] = {"404": _problem("There is no such thing, in this account.")}
+_LARGE: Final[Spec] = {"413": _problem("More than one request may carry.")}
+_TYPED: Final[Spec] = {"415": _problem("The body has another media type than wanted.")}
+_TAKEN: Final[Spec] = {"409": _problem("It does not fit what is there now.")}
+
+
+def _query(name: str, schema: Schema, text: str) -> Spec:
+    return {"name": name, "in": "query", "schema": schema, "description": text}
+
+
+def _path(name: str, schema: Schema, text: str) -> Spec:
+    return {"name": name, "in": "path", "required": True, "schema": schema, "description": text}
+
+
+def _header(name: str, schema: Schema, text: str) -> Spec:
+    return {"name": name, "in": "header", "schema": schema, "description": text}
+
+
+def _limit(most: int) -> Spec:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": PAGE_ITEMS}
+    return _query("limit", schema, f"How many on a page: at most {most:,}.")
+
+
+_CURSOR: Final = _query("cursor", TEXT, "`next` of the page before.")
+_DEVICE: Final = _path("device", ID, "The device's id.")
+_ENTRY: Final = _path("entry", ID, "The entry's id.")
+_INLINE: Final = _query(
+    "inline", {"type": "string", "enum": ["1"]}, "To show it in place: images, video and audio of known types only."
+)
+_CSRF: Final = _header("X-CSRF-Token", TEXT, "With a session cookie: `csrf_token` of `GET /api/v1/me`.")
+
+
+def _answer(schema: str, text: str) -> Spec:
+    return {"description": text, "content": {JSON: {"schema": ref(schema)}}}
+
+
+def _json_body(schema: str) -> Spec:
+    return {"required": True, "content": {JSON: {"schema": ref(schema)}}}
+
+
+def _get(summary: str, answers: Spec, *parameters: Spec) -> Spec:
+    return {"summary": summary, "parameters": [*parameters], "responses": answers | _COMMON}
+
+
+def _change(summary: str, answers: Spec, *parameters: Spec, body: Spec | None = None) -> Spec:
+    operation = _get(summary, answers, *parameters, _CSRF)
+    if body is not None:
+        operation["requestBody"] = body
+        operation["responses"] |= _LARGE | _TYPED
+    return operation
+
+
+_RANGED: Final[Spec] = {
+    "200": {"description": "The whole content.", "content": {BYTES: {"schema": _BINARY}}},
+    "206": {"description": "One range of it.", "content": {BYTES: {"schema": _BINARY}}},
+    "304": {"description": "It is what `If-None-Match` names."},
+    "409": _problem("A folder or a link: it has no content of its own."),
+    "416": _problem("The range starts beyond the end."),
+    "500": _problem("The stored copy is damaged. Nothing, or not all, was sent."),
+}
+_RANGE: Final = (
+    _header(
+        "Range", TEXT, f"One range, `bytes=0-99`, in at most {RANGE_HEADER_BYTES_MAX} bytes; others get the whole."
+    ),
+    _header("If-Range", TEXT, "The `ETag`: the range only if it is still the same."),
+    _header("If-None-Match", TEXT, "An `ETag`: 304 if it is still the same."),
+)
+
+_UPLOAD: Final[Spec] = {
+    "summary": "Upload one file",
+    "description": (
+        "The body is the file's bytes as they are. The answer comes when all of it is durable. An upload may have at"
+        f" most `UPLOAD_BYTES_MAX` bytes (a setting). {UPLOADS_AT_ONCE} uploads run at once,"
+        f" {UPLOADS_AT_ONCE_OF_TENANT} of one account: 503 beyond. Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second over {BODY_WINDOW_SECONDS}"
+        " seconds ends it with 408. A missing folder is made. Bytes that are there already change nothing but the time."
+    ),
+    "parameters": [
+        _DEVICE,
+        _path("area", {"type": "string", "enum": ["originals"]}, "Files are uploaded to originals only."),
+        _path("path", PATH, "Each name percent-encoded by itself; `%2F` inside a name is refused."),
+        _CSRF,
+        _header("Repr-Digest", TEXT, "RFC 9530: `blake3=:BASE64:` or `sha-256=:BASE64:` of the bytes; checked."),
+        _header("X-OTB-Digest", DIGEST, "The same as hex, BLAKE3 only."),
+        _header("X-OTB-Mtime", TIME, "When the file was changed; to the nanosecond."),
+        _header("Last-Modified", TEXT, "The same to the second, where the other is not sent."),
+    ],
+    "requestBody": {"required": True, "content": {BYTES: {"schema": _BINARY}}},
+    "responses": {
+        "200": _answer("Uploaded", "It replaced what was there, or was there already."),
+        "201": _answer("Uploaded", "A new file."),
+        "408": _problem("The bytes came too slowly; nothing was kept."),
+        "409": _problem("A folder has that name, or a file stands where a folder is needed."),
+        "413": _problem("The file is larger than allowed."),
+        "422": _problem("The bytes do not match the digest; nothing was kept."),
+        "507": _problem("The account's space, or the server's storage, is full; nothing was kept."),
+    }
+    | _ABSENT
+    | _COMMON,
+}
+
+PATHS: Final[dict[str, dict[str, Spec]]] = {
+    "/livez": {
+        "get": {"summary": "Is the process alive?", "security": [], "responses": {"200": _answer("Health", "It is.")}}
+    },
+    "/readyz": {
+        "get": {
+            "summary": "Can it serve requests?",
+            "security": [],
+            "responses": {"200": _answer("Health", "It can."), "503": _answer("Health", "The database is away.")},
+        }
+    },
+    "/api/v1/openapi.json": {
+        "get": {
+            "summary": "This document",
+            "security": [],
+            "responses": {"200": {"description": "OpenAPI 3.1.", "content": {JSON: {"schema": {"type": "object"}}}}},
+        }
+    },
+    "/api/v1/me": {"get": _get("Who is signed in, what is used, and the CSRF token", {"200": _answer("Me", "You.")})},
+    "/api/v1/devices": {
+        "get": _get("All devices", {"200": _answer("Devices", "By name, on one page.")}),
+        "post": _change("Add a device", {"201": _answer("Device", "Made.")} | _TAKEN, body=_json_body("NewDevice")),
+    },
+    "/api/v1/devices/{device}": {
+        "get": _get("One device", {"200": _answer("Device", "It.")} | _ABSENT, _DEVICE),
+        "patch": _change(
+            "Change a device",
+            {"200": _answer("Device", "As it is now.")} | _ABSENT | _TAKEN,
+            _DEVICE,
+            body=_json_body("DeviceChange"),
+        ),
+        "delete": _change(
+            "Remove an empty device; owners only",
+            {"204": {"description": "Removed. Its tokens stop working."}} | _ABSENT | _TAKEN,
+            _DEVICE,
+        ),
+    },
+    "/api/v1/devices/{device}/tokens": {
+        "get": _get("The device's tokens; owners only", {"200": _answer("Tokens", "Newest first.")} | _ABSENT, _DEVICE),
+        "post": _change(
+            "Make a device token; owners only",
+            {"201": _answer("MadeToken", "The token is shown this once.")} | _ABSENT,
+            _DEVICE,
+            body=_json_body("NewToken"),
+        ),
+    },
+    "/api/v1/devices/{device}/tokens/{token}": {
+        "delete": _change(
+            "Revoke a device token; owners only",
+            {"204": {"description": "It is refused from the next request on."}} | _ABSENT,
+            _DEVICE,
+            _path("token", ID, "The token's id."),
+        ),
+    },
+    "/api/v1/devices/{device}/files/{area}/{path}": {
+        "put": _UPLOAD,
+        "get": _get(
+            "Download a file",
+            _RANGED | _ABSENT,
+            _DEVICE,
+            _path("area", one_of(Area), "originals or derived."),
+            _path("path", PATH, "As for the upload."),
+            _INLINE,
+            *_RANGE,
+        ),
+        "delete": _change(
+            "Delete a file, or a folder with all that is in it: into the hold",
+            {"204": {"description": "It can be recovered until the hold ends."}} | _ABSENT,
+            _DEVICE,
+            _path("area", one_of(Area), "originals or derived."),
+            _path("path", PATH, "As for the upload."),
+        ),
+    },
+    "/api/v1/devices/{device}/entries": {
+        "get": _get(
+            "A folder's content, now or at a moment",
+            {"200": _answer("Entries", "Folders first, then by name.")} | _ABSENT,
+            _DEVICE,
+            _query("area", one_of(Area), "originals, where it is not named."),
+            _query("directory", PATH, "The area's root, where it is empty."),
+            _query("directory_bytes", BASE64URL, "The same for a path that is not valid UTF-8."),
+            _query("at", TIME, "As the folder was then."),
+            _CURSOR,
+            _limit(PAGE_ITEMS_MAX),
+        )
+    },
+    "/api/v1/devices/{device}/manifests": {
+        "get": _get(
+            "The device's history",
+            {"200": _answer("Manifests", "Newest first.")} | _ABSENT,
+            _DEVICE,
+            _CURSOR,
+            _limit(AUDIT_ITEMS_MAX),
+        ),
+        "post": _change(
+            f"Add and remove up to {MANIFEST_ENTRIES_MAX:,} names in one step, by digests already sent",
+            {
+                "200": _answer("Committed", "Nothing had to change."),
+                "201": _answer("Committed", "Done, all of it."),
+                "409": _problem("Nothing changed. `missing` names the digests whose bytes have not been sent."),
+                "507": _problem("The account's space is full. Nothing changed."),
+            }
+            | _ABSENT,
+            _DEVICE,
+            body={
+                "required": True,
+                "description": f"At most {MANIFEST_BODY_BYTES_MAX >> 20} MiB. As NDJSON, each line is an entry,"
+                ' `{"removed": path}` or `{"note": text}`.',
+                "content": {JSON: {"schema": ref("NewManifest")}, NDJSON: {"schema": TEXT}},
+            },
+        ),
+    },
+    "/api/v1/blobs/missing": {
+        "post": _change(
+            f"Which of up to {DIGESTS_MAX:,} digests this account has yet to send",
+            {"200": _answer("Missing", "In the order asked.")},
+            body=_json_body("Digests"),
+        )
+    },
+    "/api/v1/search": {
+        "get": _get(
+            "Find live files by any part of the name and by day",
+            {"200": _answer("Entries", "Newest first.")} | _ABSENT,
+            _query(
+                "q", {"type": "string", "maxLength": 200}, "Words, each any part of the name; case and accents aside."
+            ),
+            _query("device", ID, "On this device only."),
+            _query("area", one_of(Area), "In this area only."),
+            _query("kind", one_of(MediaKind), "Of this kind only."),
+            _query("from", {"type": "string", "format": "date"}, "First day, in the account's time zone."),
+            _query("to", {"type": "string", "format": "date"}, "Last day, included."),
+            _query("by", one_of(DateKind), "Which day: taken (else modified), modified, or uploaded."),
+            _CURSOR,
+            _limit(PAGE_ITEMS_MAX),
+        )
+    },
+    "/api/v1/deleted": {
+        "get": _get(
+            "What can be recovered",
+            {"200": _answer("Entries", "Newest deletion first.")},
+            _CURSOR,
+            _limit(PAGE_ITEMS_MAX),
+        )
+    },
+    "/api/v1/entries/rename": {
+        "post": _change(
+            "Give one entry another base name",
+            {"200": _answer("Renamed", "The entry, under its new id.")} | _ABSENT | _TAKEN,
+            body=_json_body("Renaming"),
+        )
+    },
+    "/api/v1/entries/delete": {
+        "post": _change(
+            f"Delete up to {ENTRY_IDS_MAX:,} entries: into the hold",
+            {"200": _answer("Removed", "How many names went, those inside folders too.")} | _ABSENT,
+            body=_json_body("Selection"),
+        )
+    },
+    "/api/v1/entries/recover": {
+        "post": _change(
+            f"Recover up to {ENTRY_IDS_MAX:,} deleted entries",
+            {"200": _answer("Recovered", "How many came back.")} | _ABSENT | _TAKEN,
+            body=_json_body("Selection"),
+        )
+    },
+    "/api/v1/entries/{entry}": {"get": _get("One entry", {"200": _answer("Entry", "It.")} | _ABSENT, _ENTRY)},
+    "/api/v1/entries/{entry}/content": {
+        "get": _get("Download an entry, also an old version", _RANGED | _ABSENT, _ENTRY, _INLINE, *_RANGE)
+    },
+    "/api/v1/entries/{entry}/versions": {
+        "get": _get(
+            "All that stood in this entry's place", {"200": _answer("Entries", "Newest first.")} | _ABSENT, _ENTRY
+        )
+    },
+    "/api/v1/exports": {
+        "post": _change(
+            "Save a selection or a folder as it is now, to be taken as one zip",
+            {"201": _answer("Export", "`size_bytes` is the zip's exact length.")} | _ABSENT,
+            body=_json_body("NewExport"),
+        )
+    },
+    "/api/v1/exports/{export}/{name}.zip": {
+        "get": _get(
+            "The zip of an export",
+            {
+                "200": {
+                    "description": "Of exactly the announced length; members stored, names in UTF-8; links left out.",
+                    "content": {"application/zip": {"schema": _BINARY}},
+                },
+                "304": {"description": "It is what `If-None-Match` names."},
+                "410": _problem("A file of it was deleted for good since."),
+                "500": _problem("A stored copy is damaged. Nothing, or not all, was sent."),
+            }
+            | _ABSENT,
+            _path("export", ID, "The export's id."),
+            _path("name", TEXT, "Any name to save it under."),
+            _header("If-None-Match", TEXT, "An `ETag`: 304 if it is still the same."),
+        )
+    },
+    "/api/v1/audit": {
+        "get": _get(
+            "Who did what in the account, when, from where",
+            {"200": _answer("Events", "Newest first.")},
+            _query("action", TEXT, "Of this kind only."),
+            _CURSOR,
+            _limit(AUDIT_ITEMS_MAX),
+        )
+    },
+}
+
+JSON_LIMIT_TEXT: Final = f"A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} MiB where nothing else is said."

@@ -1,0 +1,210 @@
+"""The schemas of the OpenAPI document: one per shape of web/shapes.py and per request body. JSON Schema 2020-12."""
+
+from enum import StrEnum
+from typing import Any, Final
+
+from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role
+from web.limits import DIGESTS_MAX, MANIFEST_ENTRIES_MAX
+
+Schema = dict[str, Any]
+
+TEXT: Final[Schema] = {"type": "string"}
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+FLAG: Final[Schema] = {"type": "boolean"}
+TIME: Final[Schema] = {"type": "string", "format": "date-time", "description": "RFC 3339 in UTC."}
+ID: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,19}$"}
+DIGEST: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "BLAKE3-256 in hex."}
+BASE64URL: Final[Schema] = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9_-]*={0,2}$",
+    "description": "base64url of bytes that are not valid UTF-8.",
+}
+PATH: Final[Schema] = {
+    "type": "string",
+    "maxLength": 4096,
+    "description": "Names joined by `/`, from the area's root down. At most 64 levels, 255 bytes a name, 4,096 bytes in"
+    " all; no empty name, no `.` or `..`, no control characters.",
+}
+
+
+def ref(name: str) -> Schema:
+    """A reference to a schema of this document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """The same or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def list_of(item: Schema, most: int | None = None) -> Schema:
+    return {"type": "array", "items": item} | ({} if most is None else {"maxItems": most})
+
+
+def one_of(values: type[StrEnum]) -> Schema:
+    return {"type": "string", "enum": [str(value) for value in values]}
+
+
+def record(required: Schema, optional: Schema | None = None) -> Schema:
+    """An object with these members and no others."""
+    return {
+        "type": "object",
+        "properties": required | (optional or {}),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def page_of(name: str, schema: str) -> Schema:
+    """A page of a list: `{"<name>": […], "next": cursor or null}`."""
+    return record({name: list_of(ref(schema)), "next": nullable(TEXT)})
+
+
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Problem": {
+        "type": "object",
+        "description": "RFC 9457. `detail` is a sentence for the customer; `type` names the kind of problem.",
+        "properties": {
+            "type": {"type": "string", "format": "uri"},
+            "title": TEXT,
+            "status": {"type": "integer"},
+            "detail": TEXT,
+            "request": TEXT,
+            "missing": list_of(DIGEST, DIGESTS_MAX),
+        },
+        "required": ["type", "title", "status", "detail", "request"],
+    },
+    "Me": record(
+        {
+            "tenant": record({"id": TEXT, "label": TEXT, "time_zone": TEXT}),
+            "user": nullable(record({"id": ID, "name": TEXT, "email": TEXT, "role": one_of(Role)})),
+            "device": nullable(ref("Device")),
+            "usage": record({"used_bytes": COUNT, "quota_bytes": COUNT, "file_count": COUNT, "device_count": COUNT}),
+            "quota": COUNT,
+            "csrf_token": nullable(TEXT),
+        }
+    ),
+    "Device": record(
+        {
+            "id": ID,
+            "name": TEXT,
+            "kind": one_of(DeviceKind),
+            "source_directories": list_of(TEXT, 100),
+            "created": TIME,
+            "last_upload": nullable(TIME),
+            "files": COUNT,
+            "size": COUNT,
+        }
+    ),
+    "Devices": page_of("devices", "Device"),
+    "NewDevice": record(
+        {"name": {"type": "string", "minLength": 1, "maxLength": 100}},
+        {"kind": one_of(DeviceKind), "source_directories": list_of({"type": "string", "maxLength": 1024}, 100)},
+    ),
+    "DeviceChange": record(
+        {},
+        {
+            "name": nullable({"type": "string", "minLength": 1, "maxLength": 100}),
+            "kind": nullable(one_of(DeviceKind)),
+            "source_directories": nullable(list_of({"type": "string", "maxLength": 1024}, 100)),
+        },
+    ),
+    "Token": record({"id": ID, "label": TEXT, "created": TIME, "last_used": nullable(TIME)}),
+    "Tokens": page_of("tokens", "Token"),
+    "NewToken": record({}, {"label": {"type": "string", "maxLength": 100}}),
+    "MadeToken": record({"id": ID, "token": TEXT}),
+    "Entry": record(
+        {
+            "id": ID,
+            "device": ID,
+            "area": one_of(Area),
+            "path": TEXT,
+            "name": TEXT,
+            "type": one_of(EntryKind),
+            "digest": nullable(DIGEST),
+            "size": COUNT,
+            "mtime": TIME,
+            "taken": nullable(TIME),
+            "uploaded": TIME,
+            "mode": nullable(COUNT),
+            "media_type": TEXT,
+            "kind": one_of(MediaKind),
+            "target": nullable(TEXT),
+            "removed": nullable(TIME),
+            "removal": nullable(one_of(Removal)),
+        },
+        {"path_bytes": BASE64URL},
+    ),
+    "Entries": page_of("entries", "Entry"),
+    "Renamed": record({"entries": list_of(ref("Entry"))}),
+    "Selection": record({"entries": list_of(ID, 10_000)}),
+    "Renaming": record({"entries": {**list_of(ID, 1), "minItems": 1}, "base_name": TEXT}),
+    "Removed": record({"removed": COUNT}),
+    "Recovered": record({"recovered": COUNT}),
+    "Uploaded": record({"entry": ID, "digest": DIGEST, "size": COUNT, "deduplicated": FLAG}),
+    "Manifest": record(
+        {
+            "id": ID,
+            "at": TIME,
+            "actor_kind": TEXT,
+            "actor": TEXT,
+            "note": TEXT,
+            "added": COUNT,
+            "removed": COUNT,
+            "size": COUNT,
+        }
+    ),
+    "Manifests": page_of("manifests", "Manifest"),
+    "NewEntry": record(
+        {},
+        {
+            "path": PATH,
+            "path_bytes": BASE64URL,
+            "type": one_of(EntryKind),
+            "digest": nullable(DIGEST),
+            "size": nullable(COUNT),
+            "mtime": nullable(TIME),
+            "mode": nullable({"type": "integer", "minimum": 0, "maximum": 0o7777}),
+            "target": nullable(TEXT),
+            "target_bytes": nullable(BASE64URL),
+        },
+    ),
+    "NewManifest": record(
+        {},
+        {
+            "note": {"type": "string", "maxLength": 500},
+            "entries": list_of(ref("NewEntry"), MANIFEST_ENTRIES_MAX),
+            "removed": list_of({"anyOf": [PATH, record({"path_bytes": BASE64URL})]}, MANIFEST_ENTRIES_MAX),
+        },
+    ),
+    "Committed": record(
+        {"manifest": nullable(ID), "added": COUNT, "replaced": COUNT, "unchanged": COUNT, "removed": COUNT}
+    ),
+    "Digests": record({"digests": list_of(DIGEST, DIGESTS_MAX)}),
+    "Missing": record({"missing": list_of(DIGEST, DIGESTS_MAX)}),
+    "NewExport": record(
+        {},
+        {
+            "entries": nullable(list_of(ID, 10_000)),
+            "device": nullable(ID),
+            "area": one_of(Area),
+            "directory": PATH,
+            "name": nullable({"type": "string", "maxLength": 200}),
+        },
+    ),
+    "Export": record({"export": ID, "name": TEXT, "url": TEXT, "size_bytes": COUNT, "etag": TEXT, "members": COUNT}),
+    "Event": record(
+        {
+            "id": ID,
+            "at": TIME,
+            "actor_kind": TEXT,
+            "actor": TEXT,
+            "action": TEXT,
+            "subject": TEXT,
+            "detail": {"type": "object"},
+            "address": nullable(TEXT),
+        }
+    ),
+    "Events": page_of("events", "Event"),
+    "Health": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
+}
