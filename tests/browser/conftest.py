@@ -2,12 +2,17 @@
 async tests of other modules could not bear.
 """
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser.preview import create_app
 from tests.browser.watch import DESK, Watched
+from tests.shared.service import free_port
 
 CHROMIUM = "/usr/bin/chromium"
 
@@ -35,3 +40,17 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Watched]]:
         watched.page.context.close()
     for watched in opened:
         watched.check_quiet()
+
+
+@pytest.fixture(scope="module")
+def preview() -> Iterator[str]:
+    """The address of the preview, served from a thread of this process."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="error", ws="none"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join()

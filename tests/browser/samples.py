@@ -318,7 +318,7 @@ def _files() -> Iterator[Sample]:
 
 
 def _finding() -> Iterator[Sample]:
-    query = {"q": "", "from_day": "", "to_day": "", "by": "modified", "device": "", "area": "", "kind": ""}
+    query = {"q": "", "from_day": "", "to_day": "", "by": "taken", "device": "", "area": "", "kind": ""}
     form = {"devices": DEVICES, "kinds": MEDIA_KINDS, "today": date.today(), "cursor": None, "next": None}  # noqa: DTZ011
     blank = form | {"query": query, "asked": False, "query_string": "", "entries": []}
     yield Sample("/search", "search.html", common("search", **blank))

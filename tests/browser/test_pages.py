@@ -3,37 +3,18 @@ keyboard and without scripts. The server behind is the preview; the real one is 
 """
 
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import uvicorn
 from playwright.sync_api import expect
 
-from tests.browser.preview import create_app
 from tests.browser.samples import samples
 from tests.browser.watch import DESK, PHONE, Watched
-from tests.shared.service import free_port
 
 SAMPLES = list(samples())
 LOOKS = [(DESK, False), (DESK, True), (PHONE, False), (PHONE, True)]
 Window = Callable[..., Watched]
-
-
-@pytest.fixture(scope="module")
-def preview() -> Iterator[str]:
-    """The address of the preview, served from a thread of this process."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_app(), host="127.0.0.1", port=port, log_level="error", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
 
 
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
