@@ -49,16 +49,16 @@ def fill(customer: Customer, *, resume: bool) -> str:
         return "The sample customer has devices already. Nothing was done."
     laptop = _device(customer, known, sample.LAPTOP)
     phone = _device(customer, known, sample.PHONE)
-    photos = [(laptop, file) for file in sample.laptop_photos()] + [(phone, file) for file in sample.phone_photos()]
-    _upload_all(customer, photos)
+    _upload_all(customer, laptop, sample.laptop_photos())
     # One after another: the order of a document's versions is their order of arrival.
     for file in sample.laptop_documents():
         customer.upload(laptop, file)
-    for file in sample.phone_documents():
-        customer.upload(phone, file)
     for path in sample.laptop_deleted():
         customer.delete(laptop, path)
-    return f"The sample customer has {len(photos)} photos on two devices, documents, versions and deletions."
+    for file in sample.phone_documents():
+        customer.upload(phone, file)
+    _upload_all(customer, phone, sample.phone_photos())
+    return "The sample customer has photos on two devices, documents, versions and deletions."
 
 
 def suspend(customer: Customer, signer: HandoffSigner) -> int:
@@ -70,9 +70,9 @@ def _device(customer: Customer, known: dict[str, str], device: SampleDevice) -> 
     return known.get(device.name) or customer.create_device(device)
 
 
-def _upload_all(customer: Customer, files: Iterable[tuple[str, SampleFile]]) -> None:
+def _upload_all(customer: Customer, device_id: str, files: Iterable[SampleFile]) -> None:
     with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
-        uploads = [pool.submit(customer.upload, device, file) for device, file in files]
+        uploads = [pool.submit(customer.upload, device_id, file) for file in files]
         try:
             for upload in uploads:
                 upload.result()
