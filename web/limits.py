@@ -1,4 +1,7 @@
-"""Every limit of the HTTP side, named; those of the catalog under the names that are used here. The OpenAPI document quotes them, and tests reach each of them."""
+"""Every limit of the HTTP side, named; those of the catalog under the names that are used here.
+
+The OpenAPI document quotes them, and tests reach each of them.
+"""
 
 from typing import Final
 
