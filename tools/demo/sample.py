@@ -14,8 +14,8 @@ from tools.demo import documents
 from tools.demo.landscapes import LIGHTS, Scene, paint
 
 HOME: Final = ZoneInfo("America/Toronto")
-LAPTOP_PHOTO_PIXELS: Final = (1080, 720)
-PHONE_PHOTO_PIXELS: Final = (810, 1080)
+LAPTOP_PHOTO_PIXELS: Final = (960, 640)
+PHONE_PHOTO_PIXELS: Final = (720, 960)
 
 
 @dataclass(frozen=True, slots=True)
