@@ -3,13 +3,16 @@
 import itertools
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pytest
 
 from catalog.settings import Settings
+from tests.shared.disks import own_disk
 from tests.shared.proof import ProofRecord
 from tests.shared.service import Service
 from tests.shared.settings import GivenSettings, values_for, write_settings
@@ -17,6 +20,9 @@ from tools.run.mariadb import PrivateMariaDB
 from tools.run.processes import python
 
 T = TypeVar("T")
+
+MEMORY: Final = Path("/dev/shm")
+MEMORY_BYTES_MIN: Final = 6 << 30
 
 _numbers = itertools.count(1)
 
@@ -44,9 +50,21 @@ def scale(request: pytest.FixtureRequest) -> Callable[[T, T], T]:
 
 
 @pytest.fixture(scope="session")
-def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB]:
+def quick_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in memory where there is room, else on the disk. A store has 65,536 folders from its beginning on:
+    a disk takes seconds to make them and longer to forget them."""
+    if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < MEMORY_BYTES_MIN:
+        yield tmp_path_factory.mktemp("quick")
+        return
+    with tempfile.TemporaryDirectory(prefix="otb-test-", dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def mariadb(quick_folder: Path) -> Iterator[PrivateMariaDB]:
     """One private MariaDB for the whole run, without a table. It flushes at each commit, like the real one."""
-    folder = tmp_path_factory.mktemp("mariadb")
+    folder = quick_folder / "mariadb"
+    folder.mkdir()
     server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
     server.start()
     yield server
@@ -55,18 +73,27 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB
 
 
 @pytest.fixture(scope="module")
-def make_settings(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., GivenSettings]:
-    """`make_settings(QUOTA_DEFAULT_BYTES="1000", …)`: a new migrated database, a new store, and their settings."""
+def make_settings(
+    mariadb: PrivateMariaDB, quick_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., GivenSettings]]:
+    """`make_settings(QUOTA_DEFAULT_BYTES="1000", …)`: a new migrated database, a new store, and their settings.
 
-    def make(**values: str) -> GivenSettings:
-        name = f"otb_test_{next(_numbers)}"
-        folder = tmp_path_factory.mktemp(name)
-        made = write_settings(folder / "settings", values_for(folder, mariadb.socket, name) | values)
-        _run(python("tools.store", "init"), made)
-        _run(python("tools.migrate"), made)
-        return made
+    `on_disk=True` where the disk matters: for large files, and for what must outlive a kill.
+    """
+    with ExitStack() as stack:
 
-    return make
+        def make(*, on_disk: bool = False, **values: str) -> GivenSettings:
+            name = f"otb_test_{next(_numbers)}"
+            folder = stack.enter_context(own_disk(tmp_path_factory.mktemp(name))) if on_disk else quick_folder / name
+            folder.mkdir(exist_ok=True)
+            if not on_disk:
+                stack.callback(shutil.rmtree, folder)
+            made = write_settings(folder / "settings", values_for(folder, mariadb.socket, name) | values)
+            _run(python("tools.store", "init"), made)
+            _run(python("tools.migrate"), made)
+            return made
+
+        yield make
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +115,8 @@ def make_service(
     """`make_service(HOLD_DAYS="0", …)`: a running server with a database and a store of its own."""
     made: list[Service] = []
 
-    def make(**values: str) -> Service:
-        service = Service(make_settings(**values), tmp_path_factory.mktemp("service"))
+    def make(*, on_disk: bool = False, **values: str) -> Service:
+        service = Service(make_settings(on_disk=on_disk, **values), tmp_path_factory.mktemp("service"))
         made.append(service)
         return service.start()
 
