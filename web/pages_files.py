@@ -130,7 +130,8 @@ async def search_page(request: Request, caller: Caller) -> Response:
     """The form, and what was found. A day that does not exist is told above the form."""
     query = query_of(request)
     cursor, asked = cursor_of(query), any(field(query, name) for name in SEARCH_FIELDS if name != "by")
-    page, error = Page[Entry]([], None), None
+    page: Page[Entry] = Page([], None)
+    error = None
     try:
         wanted = search_query(query)
         if asked:

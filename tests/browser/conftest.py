@@ -5,6 +5,7 @@ async tests of other modules could not bear.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import uvicorn
@@ -30,8 +31,8 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Watched]]:
     """`open_window(width=PHONE, dark=True)`: a watched page of its own. What it complained of is judged at the end."""
     opened: list[Watched] = []
 
-    def open_one(width: int = DESK, *, dark: bool = False, scripts: bool = True) -> Watched:
-        watched = Watched.open(browser, width, dark=dark, scripts=scripts)
+    def open_one(width: int = DESK, *, dark: bool = False, scripts: bool = True, state: Any = None) -> Watched:
+        watched = Watched.open(browser, width, dark=dark, scripts=scripts, state=state)
         opened.append(watched)
         return watched
 

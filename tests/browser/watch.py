@@ -23,13 +23,15 @@ class Watched:
         page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
 
     @classmethod
-    def open(cls, browser: Browser, width: int, *, dark: bool, scripts: bool) -> "Watched":
+    def open(cls, browser: Browser, width: int, *, dark: bool, scripts: bool, state: Any = None) -> "Watched":
+        """`state`: the cookies of an earlier window, as `storage_state` gives them."""
         context = browser.new_context(
             viewport={"width": width, "height": _HEIGHTS[width]},
             color_scheme="dark" if dark else "light",
             has_touch=width == PHONE,
             java_script_enabled=scripts,
             accept_downloads=True,
+            storage_state=state,
         )
         context.set_default_timeout(20_000)
         return cls(context.new_page())
