@@ -11,6 +11,7 @@ import fcntl
 import mmap
 import os
 import threading
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -133,7 +134,8 @@ class _Pipeline:
 def start_write_back(fd: int, last_bytes: int) -> None:
     """Ask the kernel to begin writing what was written last, so that the fsync at the end finds little left."""
     end = os.lseek(fd, 0, os.SEEK_CUR)
-    os.posix_fadvise(fd, end - last_bytes, last_bytes, os.POSIX_FADV_DONTNEED)
+    with suppress(OSError):  # advice only: refused, it costs time and nothing else
+        os.posix_fadvise(fd, end - last_bytes, last_bytes, os.POSIX_FADV_DONTNEED)
 
 
 class GrowingFile:

@@ -137,12 +137,13 @@ class LocalBackend:
 
     def open(self, key: str) -> ObjectReader:
         path = self._checked(key)
-        with self._reading(key):
+        with self._reading(key), ExitStack() as stack:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._root_fd)
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            os.close(fd)
-            raise BlobMissing(f"{key} is no file", key)
+            stack.callback(os.close, fd)
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise BlobMissing(f"{key} is no file", key)
+            stack.pop_all()
         return LocalReader(fd, key, found.st_size)
 
     def stat(self, key: str) -> ObjectInfo:

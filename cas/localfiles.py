@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from cas.backend import Data
@@ -105,7 +105,8 @@ class LocalReader:
             raise BlobUnreadable(f"{self._key} cannot be read: {error.strerror}", self._key) from error
 
     def forget_cached(self) -> None:
-        os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # advice only: refused, the cache is read
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def is_same_file(self, other: os.stat_result) -> bool:
         """Whether `other` describes this very file. While it is open, its inode number is given to no other."""
