@@ -6,6 +6,7 @@ server; no answer of an unexpected error says what it was.
 """
 
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -44,6 +45,7 @@ _HEADERS: Final = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",
 }
+_HOST: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+))(?::\d{1,5})?", re.ASCII)
 _HSTS: Final = "max-age=31536000; includeSubDomains"
 
 
@@ -111,8 +113,6 @@ def allowed_hosts(settings: Settings) -> frozenset[str]:
 
 
 def _host_name(host: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
-    except ValueError:
-        return ""
+    """The name in a Host header, without port and brackets; nothing for what is none (RFC 9110, 7.2)."""
+    match = _HOST.fullmatch(host)
+    return "" if match is None else (match[1] or match[2]).lower()

@@ -17,8 +17,8 @@ API_VERSION: Final = "1"
 _DESCRIPTION: Final = (
     "Backup and storage for OutsideTheBox customers. A request comes with the session cookie of somebody who came"
     " through the portal, or with a device token, which reaches its own device alone; one that has both uses the token."
-    " Unsafe methods with a cookie need `X-CSRF-Token`. Ids are strings, sizes bytes, times RFC 3339 in UTC, digests BLAKE3 in"
-    " hex. What belongs to another account is not found. Errors are `application/problem+json`."
+    " Unsafe methods with a cookie need `X-CSRF-Token`. Ids are strings, sizes bytes, times RFC 3339 in UTC, digests"
+    " BLAKE3 in hex. What belongs to another account is not found. Errors are `application/problem+json`."
     f" {JSON_LIMIT_TEXT} A query has at most {QUERY_BYTES_MAX:,} bytes."
 )
 

@@ -116,8 +116,9 @@ _UPLOAD: Final[Spec] = {
     "description": (
         "The body is the file's bytes as they are. The answer comes when all of it is durable. An upload may have at"
         f" most `UPLOAD_BYTES_MAX` bytes (a setting). {UPLOADS_AT_ONCE} uploads run at once,"
-        f" {UPLOADS_AT_ONCE_OF_TENANT} of one account: 503 beyond. Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second"
-        f" over {BODY_WINDOW_SECONDS} seconds ends it with 408. A missing folder is made. Bytes that are there already change nothing but the time."
+        f" {UPLOADS_AT_ONCE_OF_TENANT} of one account: 503 beyond. Less than"
+        f" {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second over {BODY_WINDOW_SECONDS} seconds ends it with 408."
+        " A missing folder is made. Bytes that are there already change nothing but the time."
     ),
     "parameters": [
         _DEVICE,

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.errors import BadPath, BadRequest, Conflict, NotFound
-from catalog.search import SearchQuery
 from catalog.values import Area, DateKind, Entry, EntryKind, EntryPath, MediaKind, Page, parse_name
 from web.answers import see_other
 from web.bodies import Form, field
@@ -137,7 +136,7 @@ async def search_page(request: Request, caller: Caller) -> Response:
         if asked:
             page = await caller.scope.search.find(wanted, cursor)
     except BadRequest as e:
-        wanted, error = SearchQuery(), e
+        error = e
     return await person_page(
         request,
         caller,

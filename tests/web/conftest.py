@@ -1,0 +1,65 @@
+"""One running server for all tests of the HTTP side that do not harm it, and people signed in to it."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+
+from tests.shared.portal import new_person, sign_in
+from tests.shared.service import Service
+from tests.shared.settings import GivenSettings, values_for, write_settings
+from tests.web.device import Device
+from tools.run.mariadb import PrivateMariaDB
+from tools.run.processes import python
+
+QUOTA_BYTES = 64 << 20
+UPLOAD_BYTES_MAX = 24 << 20
+
+
+@pytest.fixture(scope="session")
+def running(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """The server. Small limits, so that tests reach them: 64 MiB an account, 24 MiB an upload."""
+    folder = tmp_path_factory.mktemp("web")
+    values = values_for(folder, mariadb.socket, "otb_web_tests") | {
+        "QUOTA_DEFAULT_BYTES": str(QUOTA_BYTES),
+        "UPLOAD_BYTES_MAX": str(UPLOAD_BYTES_MAX),
+    }
+    given = write_settings(folder / "settings", values)
+    for module, *arguments in (("tools.store", "init"), ("tools.migrate",)):
+        _run(python(module, *arguments), given)
+    service = Service(given, folder).start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def join(running: Service) -> Iterator[Callable[[], httpx2.Client]]:
+    """`join()`: an owner of a new account, signed in."""
+    clients: list[httpx2.Client] = []
+
+    def joined() -> httpx2.Client:
+        client = sign_in(running.url, running.settings, new_person())
+        clients.append(client)
+        return client
+
+    yield joined
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def owner(join: Callable[[], httpx2.Client]) -> httpx2.Client:
+    """The owner of a new account."""
+    return join()
+
+
+@pytest.fixture
+def laptop(owner: httpx2.Client) -> Device:
+    """A device of the owner's."""
+    return Device.make(owner, "laptop")
+
+
+def _run(command: list[str], given: GivenSettings) -> None:
+    done = subprocess.run(command, env=given.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
