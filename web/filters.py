@@ -226,13 +226,15 @@ def ago_text(value: Moment, now: datetime) -> str:
 
 
 def time_left_text(value: Moment, now: datetime) -> str:
-    """`29 days left`, `5 hours left`, `less than an hour left`, `due now`."""
+    """`30 days left` (to the nearest day), `5 hours left`, `less than an hour left`, `due now`."""
     moment = _moment(value)
     if moment is None:
         return "unknown"
     seconds = int((moment - now).total_seconds())
     if seconds <= 0:
         return "due now"
+    if seconds >= 2 * 86400:
+        return f"{plural((seconds + 43200) // 86400, 'day', 'days')} left"
     return f"{_span(seconds)} left" if seconds >= 3600 else "less than an hour left"
 
 

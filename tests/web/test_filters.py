@@ -165,7 +165,10 @@ def test_an_age_in_words(age: timedelta, words: str) -> None:
         (timedelta(0), "due now"),
         (timedelta(minutes=59), "less than an hour left"),
         (timedelta(hours=5), "5 hours left"),
+        (timedelta(days=1, hours=23), "1 day left"),
         (timedelta(days=29, hours=1), "29 days left"),
+        (timedelta(days=29, hours=23), "30 days left"),
+        (timedelta(days=300), "300 days left"),
     ],
 )
 def test_the_time_left_in_words(ahead: timedelta, words: str) -> None:
