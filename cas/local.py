@@ -21,7 +21,7 @@ from cas.errors import BadKey, BlobMissing, BlobUnreadable, ObjectChanged, Store
 from cas.faults import FAILING_MEDIUM
 from cas.gate import WriteGate
 from cas.guard import Guard
-from cas.localfiles import LocalReader, LocalWriter
+from cas.localfiles import LocalReader, LocalWriter, close_quietly
 
 FSYNC_SECONDS_MAX: Final = 30.0
 NOTE_SECONDS_MAX: Final = 2.0
@@ -79,8 +79,10 @@ class LocalBackend:
             return f"{READ_ONLY} cannot be opened: {error.strerror}"
         try:
             return os.read(fd, NOTE_BYTES_MAX).decode("utf-8", "replace").strip() or "no reason given"
+        except OSError as error:
+            return f"{READ_ONLY} cannot be read: {error.strerror}"
         finally:
-            os.close(fd)
+            close_quietly(fd)
 
     def _note(self, reason: str | None) -> None:
         if reason is None:
@@ -139,7 +141,7 @@ class LocalBackend:
         path = self._checked(key)
         with self._reading(key), ExitStack() as stack:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self._root_fd)
-            stack.callback(os.close, fd)
+            stack.callback(close_quietly, fd)
             found = os.fstat(fd)
             if not stat.S_ISREG(found.st_mode):
                 raise BlobMissing(f"{key} is no file", key)
@@ -166,7 +168,7 @@ class LocalBackend:
             self._is_open = False
             self._guard.deadline.close()
             self._noting.close()
-            os.close(self._root_fd)
+            close_quietly(self._root_fd)
 
     # -- single steps, each with its own failure
 

@@ -25,6 +25,12 @@ def read_fully(fd: int, offset: int, length: int) -> bytes:
     return data
 
 
+def close_quietly(fd: int) -> None:
+    """Close what was only read: an error of it can lose nothing, and the descriptor is free even then."""
+    with suppress(OSError):
+        os.close(fd)
+
+
 class LocalWriter:
     """A file in `incoming/`, owned by whoever made it until it is published."""
 
@@ -116,4 +122,4 @@ class LocalReader:
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            os.close(self._fd)
+            close_quietly(self._fd)

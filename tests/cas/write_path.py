@@ -33,7 +33,11 @@ def contents() -> tuple[bytes, ...]:
 
 
 def walk(root: Path, run: int, say: socket.socket) -> None:
-    backend = FewShards(root)
+    try:
+        backend = FewShards(root)
+    except CasError as error:
+        say.send(f"refused {type(error).__name__}: {error}".encode())
+        return
     for data in contents():
         attempt(partial(put, backend, data), "blob", say)
     attempt(partial(append, backend, run, abandoned=True), "record", say)
@@ -68,10 +72,10 @@ def attempt(act: Callable[[], Digest], what: str, say: socket.socket) -> None:
 
 def child(root: Path, address: str, run: int) -> None:
     signal.sigwait({signal.SIGUSR1})
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as say:
-        say.connect(address)
-        walk(root, run, say)
-        say.send(b"end")
+    say = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    say.connect(address)
+    walk(root, run, say)
+    say.send(b"end")
 
 
 def main() -> None:
