@@ -13,14 +13,19 @@ from types import TracebackType
 from cas.errors import StoreFailed, StoreNotReady
 
 LOCK_NAME = "lock"
+VERIFY_LOCK_NAME = "verify.lock"
+"""Held alone by the one scrub that runs."""
 
 
 class StoreLock:
-    """The lock of the store at `root`, not yet taken. As a context manager it is released at the end."""
+    """The lock of the store at `root`, not yet taken. As a context manager it is released at the end.
 
-    def __init__(self, root: Path) -> None:
+    Another `name` is another lock, for those who must be alone among their own kind.
+    """
+
+    def __init__(self, root: Path, name: str = LOCK_NAME) -> None:
         try:
-            self._fd = os.open(root / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreNotReady(f"the lock of the store in {root} cannot be opened: {error.strerror}") from error
         self._is_open = True

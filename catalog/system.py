@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
+from cas.digest import Digest
 from catalog import audit, clock
-from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.blobs import BLOB_COLUMNS, blob_of, digest_list
 from catalog.database import Database, Row, Transaction
 from catalog.errors import BadRequest, NotFound
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
@@ -105,6 +106,27 @@ class SystemScope:
         if row is None:
             raise NotFound("blob")
         return BlobRow(row[0], blob_of(*row[2:]), row[1])
+
+    async def blobs_by_digest(self, digests: Sequence[Digest]) -> dict[Digest, BlobRow]:
+        """The rows of those digests that have one, in whatever state."""
+        if not digests:
+            return {}
+        async with self._database.reading() as tx:
+            rows = await tx.fetch_all(
+                f"SELECT b.id, b.state, {BLOB_COLUMNS} FROM `blob` b WHERE b.digest IN ({digest_list(digests)})"
+            )
+        found = [BlobRow(blob_id, blob_of(*columns), state) for blob_id, state, *columns in rows]
+        return {row.blob.digest: row for row in found}
+
+    async def unhealthy(self, limit: int) -> list[tuple[Digest, str]]:
+        """Blobs that are known to be damaged or missing, with which of the two, in order of id."""
+        async with self._database.reading() as tx:
+            rows = await tx.fetch_all(
+                "SELECT b.digest, v.outcome FROM verification v JOIN `blob` b ON b.id = v.blob_id"
+                " WHERE v.outcome IN ('damaged', 'missing') ORDER BY v.outcome, v.blob_id LIMIT %s",
+                (limit,),
+            )
+        return [(Digest(bytes(digest)), outcome) for digest, outcome in rows]
 
     async def take_unfinished(self, limit: int) -> list[BlobRow]:
         """Claims that were never committed, marked `deleting`. Only while no server writes to the store."""

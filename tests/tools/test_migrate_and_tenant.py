@@ -15,7 +15,7 @@ from catalog.values import Actor
 from tests.catalog.conftest import claims
 from tests.shared.settings import GivenSettings
 from tools.run.processes import python
-from tools.tenant.main import parse_size
+from tools.tenant.main import parse_quota
 
 
 def run(given: GivenSettings, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -84,4 +84,4 @@ def test_an_unknown_tenant_and_a_bad_size(given: GivenSettings) -> None:
     ("text", "size"), [("10", 10), ("2k", 2048), ("5G", 5 << 30), ("1TiB", 1 << 40), ("default", None)]
 )
 def test_sizes(text: str, size: int | None) -> None:
-    assert parse_size(text) == size
+    assert parse_quota(text) == size

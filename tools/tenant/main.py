@@ -3,10 +3,8 @@
 import argparse
 import asyncio
 import getpass
-import re
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 from cas.errors import CasError
 from cas.journal import Journal
@@ -16,8 +14,7 @@ from catalog.catalog import Catalog
 from catalog.errors import CatalogError
 from catalog.settings import BadSettings, load_settings
 from catalog.values import Actor, Tenant
-
-_UNITS: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
+from tools.sizes import parse_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,14 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse_size(text: str) -> int | None:
-    """`500G` → bytes (powers of 1024); `default` → None. Raises argparse's error."""
-    if text == "default":
-        return None
-    match = re.fullmatch(r"(\d{1,18})([KMGTP]?)(?:i?B)?", text, re.IGNORECASE)
-    if match is None:
-        raise argparse.ArgumentTypeError("give bytes, or a size such as 500G or 2T, or the word default")
-    return int(match[1]) * _UNITS[match[2].upper()]
+def parse_quota(text: str) -> int | None:
+    """A size, or `default` → None. Raises argparse's error."""
+    return None if text == "default" else parse_size(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="all tenants with status, used bytes and quota")
     quota = commands.add_parser("quota", help="set how many logical bytes a tenant may keep")
     quota.add_argument("client", help="the billing client")
-    quota.add_argument("size", type=parse_size, help="e.g. 500G, 2T, or default")
+    quota.add_argument("size", type=parse_quota, help="e.g. 500G, 2T, or default")
     for name, text in (("suspend", "refuse every request of a tenant; files are kept"), ("resume", "let it in again")):
         commands.add_parser(name, help=text).add_argument("client", help="the billing client")
     return parser
