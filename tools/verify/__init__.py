@@ -1,0 +1,1 @@
+"""tools/verify: re-read every blob and the journal, and compare."""

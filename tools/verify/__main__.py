@@ -1,0 +1,7 @@
+"""Start tools/verify."""
+
+import sys
+
+from tools.verify.main import main
+
+sys.exit(main())

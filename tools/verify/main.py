@@ -1,0 +1,158 @@
+"""Re-reads every blob that the catalog names, compares it with its digest, and moves damaged ones to quarantine.
+
+Also reports missing blobs, files that no row names, and faults of the journal. An interrupted run is resumed by the
+next.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from cas.errors import CasError, StoreNotReady
+from cas.journal import Journal
+from cas.local import LocalBackend
+from cas.lock import VERIFY_LOCK_NAME, StoreLock
+from cas.store import BlobStore
+from catalog.catalog import Catalog
+from catalog.errors import CatalogError
+from catalog.settings import BadSettings, Settings, load_settings
+from tools.sizes import parse_size
+from tools.verify.chains import check_chains
+from tools.verify.orphans import find_orphans
+from tools.verify.pace import Pace, Stopped
+from tools.verify.progress import Progress
+from tools.verify.report import COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
+from tools.verify.scrub import CatalogSide, Scrub
+
+THREADS: Final = 2
+THREADS_MAX: Final = 32
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code: 0 all is well, 1 damage was found, 2 it could not run (reason on stderr), 130 interrupted."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return asyncio.run(_run(load_settings(), arguments))
+    except (BadSettings, CasError, CatalogError, OSError) as error:
+        print(f"tools/verify: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tools/verify", description=__doc__)
+    parser.add_argument("--rate-limit", type=_rate, metavar="SIZE", help="read at most so much a second, e.g. 50M")
+    parser.add_argument("--threads", type=_threads, default=THREADS, help=f"how many read at once (default {THREADS})")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write what was found, as JSON")
+    parser.add_argument("--fresh", action="store_true", help="begin anew, even if a run was interrupted")
+    parser.add_argument("--progress", action="store_true", help="write progress to stderr, also without a terminal")
+    return parser
+
+
+def _rate(text: str) -> int:
+    if (size := parse_size(text)) == 0:
+        raise argparse.ArgumentTypeError("give a size above 0")
+    return size
+
+
+def _threads(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= THREADS_MAX:
+        raise argparse.ArgumentTypeError(f"give a number from 1 to {THREADS_MAX}")
+    return int(text)
+
+
+async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    async with AsyncExitStack() as stack:
+        backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
+        store = BlobStore.open(backend)
+        if not stack.enter_context(StoreLock(settings.storage_root, VERIFY_LOCK_NAME)).try_alone():
+            raise StoreNotReady("another tools/verify is running on this store")
+        # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
+        stack.enter_context(StoreLock(settings.storage_root)).share(store.clear_incoming)
+        catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
+        stack.push_async_callback(catalog.close)
+        report = await _verify(catalog.system, store, backend, arguments)
+    _say(report)
+    return report.exit_code
+
+
+async def _verify(side: CatalogSide, store: BlobStore, backend: LocalBackend, arguments: argparse.Namespace) -> Report:
+    report, last_blob_id = await _begun(side, store, arguments.fresh)
+    pace = Pace(arguments.rate_limit)
+    progress = Progress(report, pace, arguments.progress)
+    _stop_on_signals(pace)
+    started = time.monotonic()
+    try:
+        await Scrub(side, store, pace, report, progress).run(last_blob_id, arguments.threads)
+        progress.show("looking for files that no row names")
+        await find_orphans(side, backend, pace, report)
+        progress.show("following the journal")
+        await asyncio.to_thread(check_chains, backend, pace, report)
+        await _add_earlier_problems(side, report)
+        await side.finish_scrub(report.run)
+        report.complete = True
+    except Stopped:
+        print("tools/verify: interrupted; the next run goes on from here", file=sys.stderr)
+    finally:
+        report.finished = _now()
+        report.bytes_read, report.seconds = pace.bytes_read, round(time.monotonic() - started, 3)
+        progress.end()
+        if arguments.report is not None:
+            report.write(arguments.report)
+    return report
+
+
+async def _begun(side: CatalogSide, store: BlobStore, fresh: bool) -> tuple[Report, int]:
+    """A new run, or the interrupted one with what it has counted; and the blob it stands at."""
+    earlier = None if fresh else await side.unfinished_scrub()
+    if earlier is None:
+        return Report(store.store_id, await side.start_scrub(), _now()), 0
+    started = earlier.started_at.astimezone(UTC).isoformat(timespec="seconds")
+    counts = dict(earlier.counts)
+    return Report(store.store_id, earlier.id, started, resumed=True, counts=counts), earlier.last_blob_id
+
+
+async def _add_earlier_problems(side: CatalogSide, report: Report) -> None:
+    """What the catalog knows to be wrong and this part of the run did not see itself."""
+    seen = {problem.digest for problem in report.problems}
+    for digest, outcome in await side.unhealthy(LISTED_MAX):
+        if digest.hex not in seen:
+            report.add_problem(Problem(digest.hex, Outcome(outcome), "found before this part of the run", None))
+
+
+def _stop_on_signals(pace: Pace) -> None:
+    """The first signal ends the run cleanly; a second one ends it at once."""
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        pace.stop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _say(report: Report) -> None:
+    """A summary for people, on stdout."""
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(report.counts.items())) or "none"
+    print(f"blobs: {counts}")
+    for problem in report.problems:
+        where = ", moved to quarantine" if problem.quarantined else ""
+        print(f"{problem.outcome}: blob {problem.digest}{where}: {problem.detail}")
+    print(f"files that no row names: {report.orphan_count} ({report.orphan_bytes} bytes)")
+    print(f"journal: {report.journal_chains} chains, {report.journal_records} records")
+    for fault in report.journal_faults:
+        print(f"journal fault: {fault}")

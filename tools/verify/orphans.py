@@ -1,0 +1,49 @@
+"""Files under `blobs/` that no row of the catalog names: what a crash left between a file and its row. Only
+reported."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final
+
+from cas.backend import Backend, ObjectInfo
+from cas.digest import Digest
+from cas.errors import BadDigest
+from cas.layout import BLOBS, object_keys
+from tools.verify.pace import Pace
+from tools.verify.report import Orphan, Report
+from tools.verify.scrub import CatalogSide
+
+BATCH_FILES: Final = 1_000
+
+
+async def find_orphans(side: CatalogSide, backend: Backend, pace: Pace, report: Report) -> None:
+    """List them in the report. An upload claims its row before it places its file, and the files of a batch are listed
+    before their rows are asked for, so a file without a row is an orphan. Raises `Stopped`."""
+    files = iter(backend.list(f"{BLOBS}/"))
+    while batch := await asyncio.to_thread(_next, files, pace):
+        for info in await _unnamed(side, batch):
+            report.add_orphan(Orphan(info.key, info.size_bytes))
+
+
+def _next(files: Iterator[ObjectInfo], pace: Pace) -> list[ObjectInfo]:
+    batch = []
+    for info in islice(files, BATCH_FILES):
+        pace.read(0)
+        batch.append(info)
+    return batch
+
+
+async def _unnamed(side: CatalogSide, batch: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    digests = {info.key: digest for info in batch if (digest := digest_of(info.key)) is not None}
+    rows = await side.blobs_by_digest(list(dict.fromkeys(digests.values())))
+    named = {key for row in rows.values() for key in object_keys(row.blob)}
+    return [info for info in batch if info.key not in named]
+
+
+def digest_of(key: str) -> Digest | None:
+    """The digest that a file's name begins with, or None."""
+    try:
+        return Digest.from_hex(key.rpartition("/")[2][:64])
+    except BadDigest:
+        return None
