@@ -5,6 +5,7 @@ Exit code: 0 stopped as asked, 2 it could not start (a sentence for each reason 
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from catalog.errors import CatalogError
 from catalog.settings import BadSettings, Settings, load_settings
 from web.app import create_app, open_services
 from web.limits import CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
+from web.protocol import Protocol
 
 _DONE: Final = 0
 _FAILED: Final = 2
@@ -44,7 +46,7 @@ async def _serve(settings: Settings) -> None:
         async with open_services(settings) as held:
             config = uvicorn.Config(
                 create_app(settings, held),
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 loop="none",
                 interface="asgi3",
@@ -72,7 +74,8 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=CONNECTIONS_WAITING_MAX)
     except OSError as e:
         raise OSError(
-            f"Cannot listen on {host}:{port} ({e.strerror}). Set APP_PORT to a free port, or stop what uses this one."
+            f"Cannot listen on {host}:{port} ({os.strerror(e.errno or 0)})."
+            " Set APP_PORT to a free port, or stop what uses this one."
         ) from e
 
 

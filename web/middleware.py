@@ -56,7 +56,7 @@ class Guard:
         self._app = app
         self._hosts = allowed_hosts(settings)
         self._answer_error = answer_error
-        self._headers = dict(_HEADERS)
+        self._headers = base_headers()
         if settings.is_https:
             self._headers["Strict-Transport-Security"] = _HSTS
 
@@ -104,6 +104,11 @@ class Guard:
         for name, value in self._headers.items():
             headers.setdefault(name, value)
         headers["X-Request-Id"] = request_id
+
+
+def base_headers() -> dict[str, str]:
+    """The security headers of every answer."""
+    return dict(_HEADERS)
 
 
 def allowed_hosts(settings: Settings) -> frozenset[str]:

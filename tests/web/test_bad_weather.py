@@ -1,0 +1,177 @@
+"""The disk is full, the database is away, the store takes no writes: told as such, nothing half done, and over when it
+is.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.shared.portal import sign_in
+from tests.shared.service import Service, free_port
+from tests.shared.settings import values_for, write_settings
+from tests.web.device import Device, stored
+from tools.run.mariadb import PrivateMariaDB
+from tools.run.processes import python
+
+DISK_BYTES = 96 << 20
+LARGER_THAN_THE_DISK = 100 << 20
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system of 96 MiB; the folders of a store alone take some of it."""
+    folder = tmp_path_factory.mktemp("small")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "otb-test", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def own_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB]:
+    """A MariaDB that a test may stop."""
+    folder = tmp_path_factory.mktemp("own")
+    server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def exposed(
+    small_disk: Path, own_mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    """A server on both."""
+    folder = tmp_path_factory.mktemp("exposed")
+    values = values_for(folder, own_mariadb.socket, "exposed") | {"STORAGE_ROOT": str(small_disk / "store")}
+    given = write_settings(folder / "settings", values)
+    for module, *arguments in (("tools.store", "init"), ("tools.migrate",)):
+        subprocess.run(python(module, *arguments), env=given.environ, check=True, capture_output=True)
+    service = Service(given, folder).start()
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def device(exposed: Service) -> Iterator[Device]:
+    with sign_in(exposed.url, exposed.settings) as client:
+        yield Device.make(client, "laptop")
+
+
+def incoming(exposed: Service) -> list[Path]:
+    return list((exposed.settings.storage_root / "incoming").iterdir())
+
+
+def problem(answer: httpx2.Response) -> tuple[int, str]:
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].endswith(".")
+    return answer.status_code, answer.json()["type"].rpartition("/")[2]
+
+
+def test_disk_full(exposed: Service, device: Device, small_disk: Path) -> None:
+    stored(device, "before.txt", b"before")
+    answer = device.put("big.bin", os.urandom(LARGER_THAN_THE_DISK))
+    assert problem(answer) == (507, "store-full")
+    assert incoming(exposed) == []
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+    assert problem(device.put("tiny.txt", b"x")) == (507, "store-full")
+    assert device.get("before.txt").content == b"before"
+    assert device.client.get("/").status_code == 200
+    filler.unlink()
+    assert device.put("after.txt", b"after").status_code == 201
+    assert {entry["name"] for entry in device.entries()} == {"before.txt", "after.txt"}
+    assert incoming(exposed) == []
+
+
+def test_database_gone(exposed: Service, device: Device, own_mariadb: PrivateMariaDB) -> None:
+    stored(device, "before.txt", b"before")
+    own_mariadb.kill()
+    for answer in (device.put("during.txt", b"x"), device.get("before.txt"), device.client.get("/api/v1/me")):
+        assert problem(answer) == (503, "database-unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+    page = device.client.get("/")
+    assert (page.status_code, "Not available right now" in page.text) == (503, True)
+    entered = device.client.post("/auth/handoff", data={"token": "x"})
+    assert (entered.status_code, "cannot sign you in right now" in entered.text) == (503, True)
+    assert httpx2.get(f"{exposed.url}/livez").status_code == 200
+    assert httpx2.get(f"{exposed.url}/readyz").status_code == 503
+    assert incoming(exposed) == []
+    own_mariadb.start()
+    assert device.put("after.txt", b"after").status_code == 201
+    assert {entry["name"] for entry in device.entries()} == {"before.txt", "after.txt"}
+    assert httpx2.get(f"{exposed.url}/readyz").json()["database"] == "ok"
+
+
+def test_database_gone_during_an_upload(exposed: Service, device: Device, own_mariadb: PrivateMariaDB) -> None:
+    """The bytes are there and the commit is not: nothing is named, nothing is left in incoming."""
+
+    def body() -> Iterator[bytes]:
+        yield b"first"
+        own_mariadb.kill()
+        yield b"second"
+
+    answer = device.client.put(f"{device.files}/during.txt", content=body())
+    assert problem(answer) == (503, "database-unavailable")
+    assert incoming(exposed) == []
+    own_mariadb.start()
+    assert device.entries() == []
+    assert device.put("during.txt", b"firstsecond").status_code == 201
+
+
+def test_read_only_store(exposed: Service, device: Device) -> None:
+    stored(device, "before.txt", b"before")
+    note = exposed.settings.storage_root / "READ_ONLY"
+    note.write_text("a disk failed\n")
+    try:
+        answer = device.put("a.txt", b"x")
+        assert problem(answer) == (503, "store-read-only")
+        assert "a disk failed" not in answer.text
+        assert device.get("before.txt").content == b"before"
+        assert httpx2.get(f"{exposed.url}/readyz").json() == {"status": "ok", "database": "ok", "store": "read-only"}
+        renaming = {"entries": [device.entries()[0]["id"]], "base_name": "renamed"}
+        assert problem(device.client.post("/api/v1/entries/rename", json=renaming)) == (503, "store-read-only")
+    finally:
+        note.unlink()
+    assert device.put("a.txt", b"x").status_code == 201
+
+
+@pytest.mark.parametrize("faults", [{"SECRET_KEY": "short"}, {"STORAGE_ROOT": "/nonexistent/store"}])
+def test_it_does_not_start_on_wrong_settings(exposed: Service, faults: dict[str, str]) -> None:
+    given = exposed.given.with_values(APP_PORT=str(free_port()), **faults)
+    ended = subprocess.run(python("web"), env=given.environ, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert any(word in ended.stderr for word in (*faults, "/nonexistent/store"))
+    assert "Traceback" not in ended.stderr
+
+
+def test_it_does_not_start_on_a_taken_port(exposed: Service) -> None:
+    ended = subprocess.run(python("web"), env=exposed.given.environ, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert f"Cannot listen on 127.0.0.1:{exposed.port}" in ended.stderr
+
+
+def test_sigterm_ends_it_with_a_clean_exit(make_stopped: Callable[[], int]) -> None:
+    assert make_stopped() == 0
+
+
+@pytest.fixture
+def make_stopped(exposed: Service) -> Callable[[], int]:
+    """Stop the server and start it again; its exit code."""
+
+    def stopped() -> int:
+        exposed.stop()
+        code = exposed.exit_code
+        exposed.start()
+        assert code is not None
+        return code
+
+    return stopped
