@@ -81,6 +81,7 @@ def start_database(plan: Plan, mariadb: PrivateMariaDB) -> None:
                 f"The store {plan.settings.storage_root} is gone, or its disk is not mounted, while its database is "
                 f"still in {mariadb.folder}. Bring it back. To begin anew without the old files, delete {plan.data}."
             )
+        say("           making its folders (once, some seconds)")
         run_to_end("tools/store init", python("tools.store", "init"), log=plan.log("store"), env=plan.environ)
     say(f"Database   private MariaDB in {mariadb.folder}")
     mariadb.start()
