@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import secrets
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from cas.blob import Blob, Encoding
 from cas.digest import Digest
 from cas.journal import Journal
 from cas.layout import blob_key, pieces_key
-from cas.local import LocalBackend
+from cas.lock import VERIFY_LOCK_NAME, StoreLock
 from cas.memory import MemoryBackend
 from cas.store import BlobStore
 from catalog.catalog import Catalog
@@ -28,7 +29,9 @@ from catalog.changes import AddFile
 from catalog.values import BlobRow, Claimable, DeviceKind, EntryPath, ScrubRun, VerificationRecord
 from tests.cas.samples import KIB, MIB, noise, prose
 from tests.catalog.conftest import sign_in
-from tests.shared.settings import GivenSettings
+from tests.shared.settings import GivenSettings, values_for, write_settings
+from tests.shared.stores import SparseBackend, new_store
+from tools.run.mariadb import PrivateMariaDB
 from tools.verify.orphans import find_orphans
 from tools.verify.pace import Pace, Stopped
 from tools.verify.progress import Progress
@@ -86,7 +89,7 @@ class Shop:
         return self.root / blob_key(blob.digest, blob.encoding)
 
     async def _with_catalog(self, work: Callable[[BlobStore, Catalog], Any]) -> Any:
-        with closing(LocalBackend(self.root)) as backend:
+        with closing(SparseBackend(self.root)) as backend:
             store = BlobStore.open(backend)
             catalog = await Catalog.open(self.given.settings, Journal(backend), store.store_id)
             try:
@@ -110,8 +113,14 @@ class Shop:
 
 
 @pytest.fixture
-def shop(make_settings: Callable[..., GivenSettings], tmp_path: Path) -> Shop:
-    return Shop(make_settings(), tmp_path / "report.json")
+def shop(mariadb: PrivateMariaDB, tmp_path: Path) -> Shop:
+    root = tmp_path / "store"
+    root.mkdir()
+    new_store(root)[0].close()
+    name = f"verify_{secrets.token_hex(4)}"
+    given = write_settings(tmp_path / "settings", values_for(tmp_path, mariadb.socket, name))
+    subprocess.run([sys.executable, "-m", "tools.migrate"], env=given.environ, check=True, capture_output=True)
+    return Shop(given, tmp_path / "report.json")
 
 
 def rewrite(path: Path, change: Callable[[bytearray], object]) -> None:
@@ -217,12 +226,12 @@ def test_piece_digests_are_made_again(shop: Shop) -> None:
 
 def test_files_without_a_row_are_reported_and_left_alone(shop: Shop) -> None:
     (blob,) = shop.fill(noise(5 * MIB))
-    with closing(LocalBackend(shop.root)) as backend:
+    with closing(SparseBackend(shop.root)) as backend:
         store = BlobStore.open(backend)
         orphan = store.place(store.stage([noise(5 * MIB, 2)]))
     twin = shop.path(blob).with_name(f"{blob.digest.hex}.zst")
     twin.write_bytes(b"twin")
-    stray = shop.root / "blobs/00/00/stray"
+    stray = twin.with_name("stray")
     stray.write_bytes(b"stray")
     expected = {
         blob_key(orphan.digest, orphan.encoding),
@@ -321,13 +330,10 @@ def test_the_rate_limit_is_kept(shop: Shop) -> None:
 
 def test_it_says_why_it_cannot_run(shop: Shop) -> None:
     shop.fill(b"x")
-    with closing(LocalBackend(shop.root)):
-        process = shop.start("--rate-limit", "1")
-        wait_for_reading(process, 0)
+    with StoreLock(shop.root, VERIFY_LOCK_NAME) as lock:
+        assert lock.try_alone()
         done = shop.verify()
         assert (done.returncode, "another tools/verify is running" in done.stderr) == (2, True)
-        process.kill()
-        process.communicate()
     for arguments, words in (
         (["--rate-limit", "0"], "above 0"),
         (["--threads", "99"], "from 1 to 32"),
