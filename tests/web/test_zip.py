@@ -69,7 +69,7 @@ class Tree:
 async def zipped(tree: Tree, zone: tzinfo = UTC) -> bytes:
     """The zip's bytes, having checked that they are as long as planned."""
     page = 7 if len(tree.members) < 1000 else 1000
-    planned = await plan_zip(tree.pages(page), zone)
+    planned = await plan_zip(tree.pages(page), zone, WORKERS)
     async with aclosing(zip_pieces(tree.pages(page), zone, tree.read, WORKERS)) as pieces:
         data = b"".join([piece async for piece in pieces])
     assert len(data) == planned.size_bytes
@@ -192,7 +192,7 @@ class Zeros:
 async def test_zip64_where_needed_and_nowhere_else(tmp_path: Path) -> None:
     """A file over 4 GiB, and a small one behind it: sparse on disk, so that it costs little."""
     tree = Zeros([1, (1 << 32) + 3, 2])
-    planned = await plan_zip(tree.pages(), UTC)
+    planned = await plan_zip(tree.pages(), UTC, WORKERS)
     archive = tmp_path / "big.zip"
     with archive.open("wb") as file:
         async for piece in zip_pieces(tree.pages(), UTC, tree.read, WORKERS):
