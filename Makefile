@@ -22,7 +22,7 @@ test:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTEST)
+	$(PYTEST) -n 2 --dist loadfile
 
 proof:
 	@tools/setup test
