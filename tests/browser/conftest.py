@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.preview import create_app
-from tests.browser.watch import DESK, Watched
+from tests.browser.watch import DESK, WAIT_MS, Watched
 from tests.shared.service import free_port
 
 CHROMIUM = "/usr/bin/chromium"
@@ -20,6 +20,7 @@ CHROMIUM = "/usr/bin/chromium"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium

@@ -20,6 +20,8 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.watch import DESK, PHONE, Watched
+from tests.shared.portal import handoff, new_person
+from tests.shared.portal import sign_in as http_sign_in
 from tests.shared.service import Service, free_port
 from tests.shared.trees import facts_of, make_tree
 from tools.run.processes import Child, python
@@ -456,3 +458,28 @@ def test_signing_out_ends_it(portal: Portal, open_window: Window) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Sign in"))
     page.goto(f"{portal.service.url}/audit")
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Sign in"))
+
+
+def test_a_full_account_hears_it_from_the_server(
+    make_service: Callable[..., Service], open_window: Window, tmp_path: Path
+) -> None:
+    """The refusal comes before the large body was sent, and is still heard."""
+    service = make_service(QUOTA_DEFAULT_BYTES=str(20 * MIB))
+    person = new_person()
+    with http_sign_in(service.url, service.settings, person) as client:
+        made = client.post("/api/v1/devices", json={"name": "laptop", "kind": "laptop", "source_directories": []})
+        address = f"/files/{made.json()['id']}/originals/"
+    window = open_window()
+    window.expected_statuses = {507}
+    page = window.page
+    page.goto(f"{service.url}/auth/handoff?token={handoff(service.settings, person)}")
+    page.goto(service.url + address)
+    (tmp_path / "small.txt").write_bytes(b"fits")
+    (tmp_path / "large.bin").write_bytes(os.urandom(64 * MIB))
+    page.locator("[data-input=files]").set_input_files([tmp_path / "small.txt", tmp_path / "large.bin"])
+    expect(page.locator("[data-trouble-text]")).to_contain_text(re.compile("This needs .* bytes and .* are free"))
+    expect(page.locator("[data-detail]")).to_contain_text("1 of 2")
+    page.locator("[data-cancel]").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel upload").click()
+    expect(page.locator("[data-detail]")).to_have_text("1 uploaded · 1 cancelled")
+    window.complaints = [told for told in window.complaints if "ERR_CONNECTION" not in told]

@@ -8,6 +8,8 @@ from playwright.sync_api import Browser, Page
 
 DESK: Final = 1280
 PHONE: Final = 390
+WAIT_MS: Final = 30_000
+"""For anything to be seen, on a machine that does much else."""
 _HEIGHTS: Final = {DESK: 800, PHONE: 844}
 _ANSWERED: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
 
@@ -33,7 +35,7 @@ class Watched:
             accept_downloads=True,
             storage_state=state,
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(WAIT_MS)
         return cls(context.new_page())
 
     def check_quiet(self) -> None:
