@@ -3,6 +3,7 @@ there is much: deep folders, thousands of files. The answers are the preview's, 
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -207,6 +208,8 @@ def test_a_full_account_stops_with_the_servers_sentence_and_goes_on_later(window
     assert len(seen) <= 5, "the rest is not even tried"
     full["is"] = False
     page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name=re.compile("not uploaded"))).to_be_visible()
+    page.get_by_role("button", name="Retry failed").click()
     expect(page.get_by_role("heading", name="Upload complete")).to_be_visible()
 
 

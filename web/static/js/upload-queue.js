@@ -184,9 +184,11 @@ export class UploadQueue extends EventTarget {
         return this.#tryAgain(item, reason, 0);
       case "renewed":
         return this.#requeue(item);
+      case "full": // this one does not fit; whether smaller ones still do is for the customer to try
+        this.#fail(item, reason);
+        return this.running ? this.hold(kind, reason) : undefined;
       case "signed-out":
       case "other-account":
-      case "full":
       case "offline":
         this.#requeue(item);
         return this.hold(kind, reason);
