@@ -6,12 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.changes import AddFile, RemovePath
-from catalog.errors import BadPath, NotAllowed
+from catalog.errors import BadPath, BadRequest, NotAllowed
 from catalog.values import Area, Entry, EntryPath
 from web.answers import json_answer, no_content
 from web.bodies import field
 from web.digests import announced_digests
 from web.downloads import content_answer
+from web.errors import WrongMediaType
 from web.parameters import path_area, path_id, query_of
 from web.paths import entry_path
 from web.sessions import Caller
@@ -30,6 +31,7 @@ async def put_file(request: Request, caller: Caller) -> Response:
     device_id, path = path_id(request, "device"), _file_path(request)
     if path_area(request) is not Area.ORIGINALS:
         raise NotAllowed("Files are uploaded to originals. What stands in derived is made here from them.")
+    _check_whole(request)
     announced, mtime_ns = announced_digests(request.headers), _mtime_ns(request)
     await caller.scope.devices.get(device_id)
     async with received(request, caller.scope, announced) as staged:
@@ -55,6 +57,14 @@ async def delete_file(request: Request, caller: Caller) -> Response:
     entry = await _entry(request, caller)
     await caller.scope.manifests.remove(entry.device_id, [RemovePath(entry.path, entry.area)])
     return no_content()
+
+
+def _check_whole(request: Request) -> None:
+    """A part, or coded bytes, would be kept as if they were the file (RFC 9110, 14.5 and 8.4)."""
+    if "content-range" in request.headers:
+        raise BadRequest("Send the whole file, without Content-Range.")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise WrongMediaType("the file's bytes as they are, without Content-Encoding")
 
 
 async def _entry(request: Request, caller: Caller) -> Entry:

@@ -1,6 +1,7 @@
 """`/api/v1/devices/{device}/manifests` and `/api/v1/blobs/missing`: many files at once, by digests already sent."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import msgspec
@@ -12,8 +13,14 @@ from catalog.changes import AddDirectory, AddKnown, AddLink, PathChange, RemoveP
 from catalog.errors import BadRequest, TooMany
 from catalog.values import EntryPath
 from web.answers import json_answer
-from web.bodies import decode_json, media_type, read_body, read_json
-from web.limits import AUDIT_ITEMS_MAX, DIGESTS_MAX, MANIFEST_BODY_BYTES_MAX, MANIFEST_ENTRIES_MAX
+from web.bodies import check_length, decode_json, media_type, read_body, read_json
+from web.limits import (
+    AUDIT_ITEMS_MAX,
+    DIGESTS_MAX,
+    JSON_BODY_BYTES_MAX,
+    MANIFEST_BODY_BYTES_MAX,
+    MANIFEST_ENTRIES_MAX,
+)
 from web.parameters import cursor_of, page_limit, path_id, query_of
 from web.path_bytes import from_base64url
 from web.sessions import Caller
@@ -68,6 +75,19 @@ class Digests(msgspec.Struct, forbid_unknown_fields=True):
 
 async def commit_manifest(request: Request, caller: Caller) -> Response:
     """All changes or none. 409 names the digests whose bytes have not been sent."""
+    with _room_for_body(request, caller):
+        return await _commit(request, caller)
+
+
+def _room_for_body(request: Request, caller: Caller) -> AbstractContextManager[None]:
+    """A slot, for a body that is large or does not say. Raises `Busy`, `TooLarge`, `BadRequest`."""
+    length = check_length(request, MANIFEST_BODY_BYTES_MAX)
+    if length is not None and length <= JSON_BODY_BYTES_MAX:
+        return nullcontext()
+    return services(request).large_bodies.take(caller.scope.tenant.id)
+
+
+async def _commit(request: Request, caller: Caller) -> Response:
     wanted = await _read_manifest(request)
     if len(wanted.entries) + len(wanted.removed) > MANIFEST_ENTRIES_MAX:
         raise TooMany(MANIFEST_ENTRIES_MAX, "entries and removals")

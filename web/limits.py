@@ -33,6 +33,8 @@ PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""
 UPLOADS_AT_ONCE: Final = 32
 UPLOADS_AT_ONCE_OF_TENANT: Final = 16
+LARGE_BODIES_AT_ONCE: Final = 4
+"""Bodies of more than `JSON_BODY_BYTES_MAX`: each takes some 100 MB while it is read."""
 DOWNLOADS_AT_ONCE: Final = 64
 DOWNLOADS_AT_ONCE_OF_TENANT: Final = 24
 """Zips among them. Each holds some 3 MiB: a piece on its way, one ready, and one held back until it is checked."""

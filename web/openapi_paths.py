@@ -137,6 +137,7 @@ _UPLOAD: Final[Spec] = {
         "408": _problem("The bytes came too slowly; nothing was kept."),
         "409": _problem("A folder has that name, or a file stands where a folder is needed."),
         "413": _problem("The file is larger than allowed."),
+        "415": _problem("A Content-Encoding; send the bytes as they are."),
         "422": _problem("The bytes do not match the digest; nothing was kept."),
         "507": _problem("The account's space, or the server's storage, is full; nothing was kept."),
     }

@@ -33,6 +33,7 @@ class Services:
     downloads: Slots = field(
         default_factory=lambda: Slots(limits.DOWNLOADS_AT_ONCE, "downloads", limits.DOWNLOADS_AT_ONCE_OF_TENANT)
     )
+    large_bodies: Slots = field(default_factory=lambda: Slots(limits.LARGE_BODIES_AT_ONCE, "large requests"))
     incoming: Incoming = field(default_factory=Incoming)
     download_log: DownloadLog = field(default_factory=DownloadLog)
 

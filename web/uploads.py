@@ -80,7 +80,7 @@ class _Sink:
 
 @asynccontextmanager
 async def received(request: Request, scope: TenantScope, announced: Announced) -> AsyncIterator[Staged]:
-    """The request's body as a staged blob, dropped at the end unless it was placed.
+    """The request's body as a staged blob, dropped if the block that gets it fails; `place` drops it by itself.
 
     Raises `QuotaExceeded`, `TooLarge`, `Busy`, `TooSlow`, `Disconnected`, and as the store.
     """
@@ -91,9 +91,10 @@ async def received(request: Request, scope: TenantScope, announced: Announced) -
         staged = await _staged(request, room, announced, size_bytes)
         try:
             yield staged
-        finally:
+        except BaseException:
             with anyio.CancelScope(shield=True):
                 await held.writers.run(staged.discard)
+            raise
 
 
 async def _staged(request: Request, room: Reservation, announced: Announced, size_bytes: int | None) -> Staged:

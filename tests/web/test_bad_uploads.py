@@ -13,6 +13,7 @@ from blake3 import blake3
 from tests.shared.service import Service
 from tests.web.conftest import QUOTA_BYTES, UPLOAD_BYTES_MAX
 from tests.web.device import Device, Wire, as_sent
+from web.limits import UPLOADS_AT_ONCE_OF_TENANT
 
 MIB = 1 << 20
 
@@ -247,6 +248,28 @@ def test_uploads_at_once_share_the_quota(running: Service, laptop: Device) -> No
     for wire in wires:
         with wire:
             pass
+
+
+def test_more_at_once_than_an_account_may(running: Service, laptop: Device) -> None:
+    wires = []
+    for number in range(UPLOADS_AT_ONCE_OF_TENANT):
+        wire = Wire(running.url)
+        wire.head("PUT", f"{laptop.files}/w{number}".encode(), as_sent(laptop.client) | {"Content-Length": "2"})
+        wire.send(b"x")
+        wires.append(wire)
+    time.sleep(1)
+    answer = laptop.put("one too many", b"x")
+    check(answer, 503, "busy")
+    assert answer.headers["retry-after"] == "5"
+    for wire in wires:
+        with wire:
+            pass
+    time.sleep(0.5)
+
+
+def test_parts_and_coded_bytes_are_not_taken_for_the_file(laptop: Device) -> None:
+    check(laptop.put("a", b"x", **{"Content-Range": "bytes 0-0/10"}), 400, "bad-request")
+    check(laptop.put("a", b"x", **{"Content-Encoding": "gzip"}), 415, "media-type")
 
 
 def test_expect_100_continue_is_answered_before_the_bytes_are_sent(running: Service, laptop: Device) -> None:
