@@ -58,6 +58,7 @@ class ZipMember:
     """
 
     name: str
+    name_bytes: int
     modified: datetime
     mode: int
     size_bytes: int
@@ -81,12 +82,12 @@ class ZipMember:
 
     def _extra_bytes(self, zip64_bytes: int) -> int:
         timestamp = _TIMESTAMP_BYTES if self.has_timestamp else 0
-        return len(self.name.encode()) + timestamp + (zip64_bytes if self.is_zip64 else 0)
+        return self.name_bytes + timestamp + (zip64_bytes if self.is_zip64 else 0)
 
     def place_central(self, header: bytearray) -> None:
         """Put the member's offset in the whole zip into its central header."""
         if self.is_zip64:
-            _U64.pack_into(header, _CENTRAL_BYTES + len(self.name.encode()) + _OFFSET_64_AT, self.offset)
+            _U64.pack_into(header, _CENTRAL_BYTES + self.name_bytes + _OFFSET_64_AT, self.offset)
         else:
             _U32.pack_into(header, _OFFSET_32_AT, self.offset)
 
@@ -110,6 +111,7 @@ class ZipLayout:
         moment = zip_time(member.mtime_ns, self._zone)
         placed = ZipMember(
             name=name,
+            name_bytes=len(name.encode()),
             modified=moment,
             mode=_mode(member, is_directory=is_directory),
             size_bytes=member.blob.size_bytes if member.blob else 0,

@@ -18,14 +18,17 @@ _FORBIDDEN: Final = re.compile('[<>:"/\\\\|?*\x00-\x1f\x7f-\x9f]')
 _RESERVED: Final = re.compile(
     r"(con|prn|aux|nul|clock\$|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL
 )
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9_(\[][A-Za-z0-9 ._()\[\]+,=@&-]{0,200}[A-Za-z0-9_)\]]")
+"""Names, most of all there are, that need no mending but where they are a device's."""
 _NUMBERS_KEPT: Final = 1024
 
 
 def safe_name(name: bytes) -> str:
     """One name as it may stand in a zip. Not unique yet. Never empty."""
-    text = _FORBIDDEN.sub("_", name.decode("utf-8", "replace"))
-    text = shortened(text, "")
-    text = text.rstrip(" .") or "_"
+    if _PLAIN.fullmatch(name):
+        text = name.decode("ascii")
+    else:
+        text = shortened(_FORBIDDEN.sub("_", name.decode("utf-8", "replace")), "").rstrip(" .") or "_"
     match = _RESERVED.fullmatch(text)
     if match:
         text = shortened(match[1] + "_" + (match[2] or ""), "")
@@ -47,7 +50,10 @@ def collision_key(folder: str, name: str) -> int:
     """64 bits that are equal for names which some file system takes for one (canonical caseless, Unicode
     3.13).
     """
-    folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    if name.isascii():
+        folded = name.lower()
+    else:
+        folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     return _key(f"{folder}{folded}".encode())
 
 
@@ -67,6 +73,7 @@ class ZipNames:
         self._folders_seen = KeySet()
         self._renamed: dict[tuple[bytes, ...], str] = {}
         self._next_number: dict[int, int] = {}
+        self._last_folder: tuple[list[bytes], str] = ([], "")
 
     def name(self, path: EntryPath, *, is_directory: bool) -> str | None:
         """The member's whole name, with a `/` at the end for a directory; None for a directory that is there."""
@@ -80,11 +87,15 @@ class ZipNames:
         return f"{folder}{own}/" if is_directory else folder + own
 
     def _folder(self, above: list[bytes]) -> str:
-        if not self._renamed:
-            return "".join(f"{safe_name(part)}/" for part in above)
-        return "".join(
-            f"{self._renamed.get(tuple(above[: level + 1])) or safe_name(part)}/" for level, part in enumerate(above)
-        )
+        """The folder's name in the zip. Members of one folder come together, so the last one is mostly the same."""
+        known, text = self._last_folder
+        if above != known:
+            text = "".join(
+                f"{self._renamed.get(tuple(above[: level + 1])) or safe_name(part)}/"
+                for level, part in enumerate(above)
+            )
+            self._last_folder = above, text
+        return text
 
     def _unique(self, folder: str, name: str) -> str:
         """`name`, or where that is taken in the folder `stem (2).ext`, `stem (3).ext` …"""
