@@ -122,8 +122,8 @@ class Backend(Protocol):
         """Take the object away for good."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose key starts with `prefix` (empty, or ending with a slash), in order of their keys, temporaries
-        left out. What comes or goes meanwhile may be listed or not."""
+        """Objects whose key starts with `prefix` (empty, or any beginning of a key), in order of their keys. Temporaries
+        are left out. What comes or goes meanwhile may be listed or not."""
 
     def temporaries(self) -> Iterator[str]:
         """Names of temporaries not yet published, in no order: leftovers, if no writer is alive."""

@@ -87,9 +87,8 @@ class Journal:
             raise JournalBroken(f"{chain}: record {sequence - 1} ({previous}) is not in the journal", chain) from error
 
     def _abandon(self, folder: str, sequence: int) -> None:
-        for link in self._links(f"{folder}/"):
-            if link.sequence == sequence:
-                self._backend.move(link.key, link.key + ABANDONED)
+        for link in self._links(f"{folder}/{sequence:016d}-"):
+            self._backend.move(link.key, link.key + ABANDONED)
 
     def _publish(self, data: bytes, key: str) -> None:
         writer = self._backend.create()

@@ -157,8 +157,10 @@ class LocalBackend:
         return ObjectInfo(key, found.st_size)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        folder = checked_key(prefix.rstrip("/")) if prefix else "."
-        return self._walk(folder, prefix)
+        if prefix:
+            checked_key(prefix.rstrip("/"))
+        folder, slash, beginning = prefix.rpartition("/")
+        return self._walk(folder or ".", folder + slash, beginning)
 
     def temporaries(self) -> Iterator[str]:
         return (name for name in self._names(INCOMING) if not name.endswith("/"))
@@ -280,10 +282,10 @@ class LocalBackend:
         except OSError as error:
             raise StoreFailed(f"{folder} cannot be listed: {error.strerror}", folder) from error
 
-    def _walk(self, folder: str, prefix: str) -> Iterator[ObjectInfo]:
+    def _walk(self, folder: str, prefix: str, beginning: str = "") -> Iterator[ObjectInfo]:
         for name in self._names(folder):
             key = prefix + name
-            if key.rstrip("/") in {INCOMING, READ_ONLY}:
+            if not name.startswith(beginning) or key.rstrip("/") in {INCOMING, READ_ONLY}:
                 continue
             if name.endswith("/"):
                 yield from self._walk(key.rstrip("/"), key)

@@ -227,6 +227,8 @@ class BackendSuite:
         assert [info.key for info in backend.list("")] == sorted(keys)
         assert [info.key for info in backend.list("box/")] == sorted(key for key in keys if key.startswith("box/"))
         assert [info.size_bytes for info in backend.list("box/b/")] == [len("box/b/c/d")]
+        for prefix in ("box", "box/a", "box/b", "box/b/c/d", "t", "box/a-", "other/zz"):
+            assert [info.key for info in backend.list(prefix)] == sorted(key for key in keys if key.startswith(prefix))
         assert list(backend.list("nothing/")) == []
 
     # -- keys
