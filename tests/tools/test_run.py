@@ -33,7 +33,8 @@ class Run:
         ports = {"APP_PORT": str(self.app_port), "STANDIN_PORT": str(self.standin_port)}
         with self.output_file.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tools.run"],
+                # As a terminal starts it: with a SIGHUP that is not ignored, even where these tests run under nohup.
+                ["env", "--default-signal=HUP,INT", sys.executable, "-m", "tools.run"],
                 env=clean | {"DATA_DIR": str(data)} | ports | environ,
                 stdout=output,
                 stderr=subprocess.STDOUT,
