@@ -122,7 +122,7 @@ class Backend(Protocol):
         """Take the object away for good."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
-        """Objects whose key starts with `prefix` (empty, or any beginning of a key), in order of their keys. Temporaries
+        """Objects whose key starts with `prefix` (empty, or any beginning of a key), in order. Temporaries
         are left out. What comes or goes meanwhile may be listed or not."""
 
     def temporaries(self) -> Iterator[str]:
