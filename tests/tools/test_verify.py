@@ -1,6 +1,7 @@
 """tools/verify on a real store and MariaDB: everything wrong is found, nothing right is touched, and it resumes."""
 
 import asyncio
+import io
 import json
 import random
 import secrets
@@ -482,3 +483,28 @@ def test_pace_stops_whoever_waits() -> None:
     pace.stop()
     with pytest.raises(Stopped):
         pace.read(1000)
+
+
+class Screen(io.StringIO):
+    """A stream that is a terminal or not."""
+
+    def __init__(self, is_terminal: bool) -> None:
+        super().__init__()
+        self._is_terminal = is_terminal
+
+    def isatty(self) -> bool:
+        return self._is_terminal
+
+
+@pytest.mark.parametrize(("is_terminal", "wanted", "lines"), [(False, False, 0), (False, True, 2), (True, False, 1)])
+def test_progress_is_shown_on_a_terminal_or_where_asked_for(is_terminal: bool, wanted: bool, lines: int) -> None:
+    screen, pace, report = Screen(is_terminal), Pace(), Report("store", 1, "now", counts={"good": 7, "damaged": 2})
+    progress = Progress(report, pace, wanted, screen)
+    pace.read(3_000_000_000)
+    for _ in range(100):
+        progress.show("reading")
+    progress.end()
+    text = screen.getvalue()
+    assert text.count("\n") == lines
+    assert ("9 blobs, 3.00 GB read" in text) == (lines > 0)
+    assert ("2 damaged" in text) == (lines > 0)

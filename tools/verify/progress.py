@@ -34,7 +34,8 @@ class Progress:
     def end(self) -> None:
         """Write the last line."""
         if self._is_wanted:
-            self._write(f"done: {self._text(time.monotonic())}\n" if self._is_terminal else "done")
+            self._write(f"done: {self._text(time.monotonic())}")
+            self._stream.write("\n" if self._is_terminal else "")
 
     def _write(self, text: str) -> None:
         write: Callable[[str], object] = self._stream.write
