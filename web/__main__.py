@@ -33,7 +33,7 @@ def main() -> int:
         settings = load_settings()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
-    except (BadSettings, CasError, CatalogError, OSError, ValueError) as e:
+    except (BadSettings, CasError, CatalogError, OSError) as e:
         print("".join(f"otb-cloud: {line}\n" for line in str(e).splitlines()), end="", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:

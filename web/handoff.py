@@ -10,11 +10,15 @@ the transaction that makes the session.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Final
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from catalog.settings import Settings
+from catalog.settings import BadSettings, Settings
 from catalog.values import HandoffClaims, Role
 from web.limits import CLAIM_CHARACTERS_MAX, HANDOFF_SECONDS_MAX, HANDOFF_TOKEN_BYTES_MAX
 from web.paths import has_control_characters
@@ -57,18 +61,18 @@ class HandoffVerifier:
     """Verifies tokens under one key. `skew_seconds` is leeway on `iat` and on `exp`."""
 
     algorithm: str
-    key: str | bytes
+    key: str | Ed25519PublicKey
     skew_seconds: int
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "HandoffVerifier":
         """EdDSA where a public key is configured, else HS256.
 
-        Raises `OSError` when the key file cannot be read.
+        Raises `BadSettings` for a key file that is none.
         """
         skew_seconds = settings.otb_portal_allowed_skew_seconds
         if settings.otb_portal_public_key_file is not None:
-            return cls("EdDSA", settings.otb_portal_public_key_file.read_bytes(), skew_seconds)
+            return cls("EdDSA", _public_key(settings.otb_portal_public_key_file), skew_seconds)
         return cls("HS256", settings.otb_portal_shared_secret, skew_seconds)
 
     def verify(self, token: str) -> HandoffClaims:
@@ -92,6 +96,19 @@ class HandoffVerifier:
             )
         except jwt.PyJWTError as e:
             raise HandoffRefused(_reason(e), type(e).__name__) from e
+
+
+def _public_key(file: Path) -> Ed25519PublicKey:
+    """Read when the server starts, so that a wrong file is told at once and not to every customer."""
+    try:
+        key = load_pem_public_key(file.read_bytes())
+    except (OSError, ValueError, UnsupportedAlgorithm) as e:
+        raise BadSettings(
+            [f"OTB_PORTAL_PUBLIC_KEY_FILE names {file}, which cannot be read as a PEM public key."]
+        ) from e
+    if not isinstance(key, Ed25519PublicKey):
+        raise BadSettings([f"OTB_PORTAL_PUBLIC_KEY_FILE names {file}, which holds another kind of key than Ed25519."])
+    return key
 
 
 def _reason(error: jwt.PyJWTError) -> Refusal:

@@ -55,8 +55,11 @@ HANDOFF_TOKEN_BYTES_MAX: Final = 8 * KIB
 HANDOFF_SECONDS_MAX: Final = 60
 CLAIM_CHARACTERS_MAX: Final = 200
 SESSION_TOKEN_CHARACTERS_MAX: Final = 200
-USER_AGENT_CHARACTERS_MAX: Final = 255
 
+HEADERS_BYTES_MAX: Final = 64 * KIB
+"""Of a request's line and headers together."""
+HEADERS_SECONDS_MAX: Final = 10
+"""From the connection, or a request's first byte, until its headers are complete."""
 DATABASE_WAIT_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 50
 KEEP_ALIVE_SECONDS: Final = 15

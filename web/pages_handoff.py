@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from catalog.errors import DatabaseUnavailable, HandoffReplayed, TenantSuspended
 from catalog.values import HandoffClaims
-from web.answers import request_id, see_other
+from web.answers import no_content, request_id, see_other
 from web.bodies import field, parse_form, read_form
 from web.errors import TooLarge
 from web.handoff import HandoffRefused, Refusal
@@ -22,7 +22,9 @@ UNAVAILABLE: Final = "unavailable"
 
 
 async def handoff(request: Request) -> Response:
-    """303 to the first page with a session, or a page that says why not."""
+    """303 to the first page with a session, or a page that says why not. HEAD spends nothing."""
+    if request.method == "HEAD":
+        return no_content()
     try:
         return await _sign_in(request, await _token(request))
     except DatabaseUnavailable:

@@ -40,8 +40,9 @@ async def settle(future: "asyncio.Future[T]") -> T:
     try:
         return await asyncio.shield(future)
     finally:
-        with anyio.CancelScope(shield=True):
-            await asyncio.wait({future})
+        if not future.done():
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait({future})
         # Looked at, so that asyncio does not complain of an error nobody saw when we were cancelled meanwhile.
         future.cancelled() or future.exception()
 

@@ -117,6 +117,12 @@ def test_a_refused_handoff_ends_no_session(running: Service) -> None:
         assert client.get("/api/v1/me").status_code == 200
 
 
+def test_a_look_at_the_link_does_not_spend_it(running: Service) -> None:
+    token = handoff(running.settings, new_person())
+    assert httpx2.head(f"{running.url}/auth/handoff", params={"token": token}).status_code == 204
+    assert post(running, token).status_code == 303
+
+
 def test_a_new_handoff_replaces_the_browsers_session(running: Service) -> None:
     person = new_person()
     with sign_in(running.url, running.settings, person) as client:

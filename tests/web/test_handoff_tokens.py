@@ -9,10 +9,13 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from catalog.settings import BadSettings, Settings, load_settings
 from catalog.values import Role
+from tests.shared.settings import values_for
 from web.handoff import HandoffRefused, HandoffVerifier, Refusal
 
 SECRET = "s" * 32
@@ -158,9 +161,32 @@ def test_nothing_and_too_much() -> None:
 @pytest.fixture
 def key_pair(tmp_path: Path) -> tuple[bytes, HandoffVerifier]:
     private = Ed25519PrivateKey.generate()
-    public = private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    public = tmp_path / "portal.pem"
+    public.write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return pem, HandoffVerifier("EdDSA", public, SKEW_SECONDS)
+    return pem, HandoffVerifier.from_settings(settings_with(public))
+
+
+def settings_with(public_key_file: Path | None) -> Settings:
+    values = values_for(Path("/tmp"), Path("/tmp/none"), "x") | {"OTB_PORTAL_SHARED_SECRET": SECRET}
+    if public_key_file is not None:
+        values["OTB_PORTAL_PUBLIC_KEY_FILE"] = str(public_key_file)
+    return load_settings(values, Path("/nonexistent"))
+
+
+def test_the_settings_choose_the_algorithm() -> None:
+    verifier = HandoffVerifier.from_settings(settings_with(None))
+    assert (verifier.algorithm, verifier.key, verifier.skew_seconds) == ("HS256", SECRET, 300)
+
+
+def test_a_wrong_key_file_is_told_at_the_start(tmp_path: Path) -> None:
+    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    for content in (None, b"no key", other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)):
+        file = tmp_path / "key.pem"
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(BadSettings, match="OTB_PORTAL_PUBLIC_KEY_FILE names"):
+            HandoffVerifier.from_settings(settings_with(file))
 
 
 def test_eddsa_with_a_public_key(key_pair: tuple[bytes, HandoffVerifier]) -> None:
@@ -173,9 +199,10 @@ def test_eddsa_with_a_public_key(key_pair: tuple[bytes, HandoffVerifier]) -> Non
 def test_a_public_key_is_no_shared_secret(key_pair: tuple[bytes, HandoffVerifier]) -> None:
     """The classic confusion: HS256 under the public key's text."""
     _, verifier = key_pair
-    assert isinstance(verifier.key, bytes)
+    assert isinstance(verifier.key, Ed25519PublicKey)
+    public = verifier.key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     head = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
     body = base64.urlsafe_b64encode(json.dumps(claims()).encode()).rstrip(b"=")
     tag = jwt.algorithms.HMACAlgorithm(jwt.algorithms.HMACAlgorithm.SHA256)
-    signature = base64.urlsafe_b64encode(tag.sign(head + b"." + body, verifier.key)).rstrip(b"=")
+    signature = base64.urlsafe_b64encode(tag.sign(head + b"." + body, public)).rstrip(b"=")
     assert refusal(b".".join((head, body, signature)).decode(), verifier) is Refusal.FORGED
