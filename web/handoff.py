@@ -61,7 +61,7 @@ class HandoffVerifier:
     """Verifies tokens under one key. `skew_seconds` is leeway on `iat` and on `exp`."""
 
     algorithm: str
-    key: str | Ed25519PublicKey
+    key: str | bytes | Ed25519PublicKey
     skew_seconds: int
 
     @classmethod
