@@ -3,8 +3,10 @@ is.
 """
 
 import os
+import signal
 import subprocess
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -13,7 +15,7 @@ import pytest
 from tests.shared.portal import sign_in
 from tests.shared.service import Service, free_port
 from tests.shared.settings import values_for, write_settings
-from tests.web.device import Device, stored
+from tests.web.device import Device, Wire, as_sent, stored
 from tools.run.mariadb import PrivateMariaDB
 from tools.run.processes import python
 
@@ -159,19 +161,19 @@ def test_it_does_not_start_on_a_taken_port(exposed: Service) -> None:
     assert f"Cannot listen on 127.0.0.1:{exposed.port}" in ended.stderr
 
 
-def test_sigterm_ends_it_with_a_clean_exit(make_stopped: Callable[[], int]) -> None:
-    assert make_stopped() == 0
-
-
-@pytest.fixture
-def make_stopped(exposed: Service) -> Callable[[], int]:
-    """Stop the server and start it again; its exit code."""
-
-    def stopped() -> int:
-        exposed.stop()
-        code = exposed.exit_code
-        exposed.start()
-        assert code is not None
-        return code
-
-    return stopped
+def test_sigterm_lets_a_running_upload_finish(exposed: Service, device: Device) -> None:
+    with Wire(exposed.url) as wire:
+        wire.head("PUT", f"{device.files}/last.txt".encode(), as_sent(device.client) | {"Content-Length": "10"})
+        wire.send(b"first")
+        time.sleep(0.5)
+        os.kill(exposed.pid, signal.SIGTERM)
+        time.sleep(0.5)
+        with pytest.raises(httpx2.TransportError):
+            httpx2.get(f"{exposed.url}/livez")
+        wire.send(b"-last")
+        status, headers, _ = wire.answer()
+    assert (status, headers["connection"]) == (201, "close")
+    exposed.stop()
+    assert exposed.exit_code == 0
+    exposed.start()
+    assert device.get("last.txt").content == b"first-last"
