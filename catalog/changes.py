@@ -1,4 +1,7 @@
-"""Changes: what a manifest can do to a device. By path, as a client names things, or by entry, as a person picks."""
+"""Changes: what a manifest can do to a device. By path, as a client names things, or by entry, as a person picks.
+
+Where no mtime is given, what is there keeps its own, and what is new has the moment of the commit.
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +12,7 @@ from catalog.values import Area, EntryPath
 
 @dataclass(frozen=True, slots=True)
 class AddFile:
-    """A file whose bytes were just placed under a claim. No mtime: now; no mode: as it was, else none."""
+    """A file whose bytes were just placed under a claim. No mode: as it was, else none."""
 
     path: EntryPath
     blob: Blob

@@ -79,7 +79,8 @@ class Plan:
             raise BadRequest("The path is empty. Name the file.")
         parent_id = await self._directory(change.path.parent, change.area)
         await self.tree.load(parent_id, [change.path.name])
-        return self._put(self._wanted(change, parent_id), change.path)
+        keeps_mtime = getattr(change, "mtime_ns", None) is None
+        return self._put(self._wanted(change, parent_id), change.path, keeps_mtime=keeps_mtime)
 
     def _wanted(self, change: PathChange, parent_id: int) -> Node:
         """The entry that the change asks for, still without ids; `mode` and times as asked."""
@@ -124,7 +125,7 @@ class Plan:
             parent_id = live.node_id
         return parent_id
 
-    def _put(self, want: Node, path: EntryPath) -> Node:
+    def _put(self, want: Node, path: EntryPath, *, keeps_mtime: bool) -> Node:
         live = self.tree.get(want.parent_id, want.name)
         if live is None:
             return self._revive(want) or self._add_new(want)
@@ -134,7 +135,7 @@ class Plan:
             there = "folder" if live.kind is EntryKind.DIRECTORY else "file"
             raise Conflict(f"There is a {there} named “{_shown(want.name)}” already. Rename one of them.")
         if (live.kind, live.blob_id, live.link_target) == (want.kind, want.blob_id, want.link_target):
-            return self._amend(live, want)
+            return self._amend(live, replace(want, mtime_ns=live.mtime_ns) if keeps_mtime else want)
         self.counts.replaced += 1
         self._end(live, Removal.REPLACED)
         self.charged_bytes += want.size_bytes

@@ -6,8 +6,9 @@ from datetime import date, timedelta
 from typing import Final
 
 from catalog import clock, cursors
+from catalog.database import Transaction
 from catalog.entries import ENTRY_COLUMNS, ENTRY_TABLES, PAGE_MAX, entries_of
-from catalog.errors import BadRequest
+from catalog.errors import BadRequest, NotFound
 from catalog.names import fold
 from catalog.scope import Scope
 from catalog.values import Area, DateKind, Entry, MediaKind, Page
@@ -61,12 +62,22 @@ class Search:
             f" WHERE {' AND '.join(conditions)} ORDER BY {column} DESC, e.id DESC LIMIT %s"
         )
         async with self._scope.database.reading() as tx:
+            if query.device_id is not None:
+                await self._require_device(tx, query.device_id)
             rows = await tx.fetch_all(sql, (*params, limit + 1))
             items = await entries_of(tx, self._scope.tenant.id, [row[:-1] for row in rows[:limit]])
         if len(rows) <= limit:
             return Page(items, None)
         last, at = rows[limit - 1][0], rows[limit - 1][-1]
         return Page(items, cursors.encode(at if isinstance(at, int) else clock.microseconds(at), last))
+
+    async def _require_device(self, tx: Transaction, device_id: int) -> None:
+        found = await tx.fetch_one(
+            "SELECT 1 FROM device WHERE tenant_id = %s AND id = %s AND removed_key = 0",
+            (self._scope.tenant.id, device_id),
+        )
+        if found is None:
+            raise NotFound("device")
 
     def _conditions(self, query: SearchQuery, column: str) -> tuple[list[str], list[object]]:
         conditions, params = ["e.tenant_id = %s", "e.removed_key = 0"], [self._scope.tenant.id]

@@ -1,7 +1,5 @@
 """`/api/v1/devices/{device}/files/{area}/{path}`: one whole file in, out, and away."""
 
-import time
-
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -80,9 +78,9 @@ def _file_path(request: Request) -> EntryPath:
     return path
 
 
-def _mtime_ns(request: Request) -> int:
-    """When the file was changed: `X-OTB-Mtime`, else `Last-Modified`, else now."""
+def _mtime_ns(request: Request) -> int | None:
+    """When the file was changed: `X-OTB-Mtime`, else `Last-Modified`, else None: a file that is there keeps its own."""
     exact, coarse = request.headers.get(MTIME_HEADER), request.headers.get("last-modified")
     if exact is not None:
         return parse_time(exact, "X-OTB-Mtime")
-    return time.time_ns() if coarse is None else parse_http_date(coarse, "Last-Modified")
+    return None if coarse is None else parse_http_date(coarse, "Last-Modified")

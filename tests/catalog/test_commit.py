@@ -194,6 +194,18 @@ async def test_links_folders_and_known_bytes(laptop: Uploader) -> None:
     assert (empty.kind, empty.mtime_ns, empty.mode) == (EntryKind.DIRECTORY, 1_600_000_000_000_000_000, 0o750)
 
 
+async def test_what_is_sent_twice_without_a_time_changes_nothing(laptop: Uploader) -> None:
+    await laptop.add(("a.txt", b"hello"))
+    changes = [
+        AddDirectory(EntryPath.parse("folder")),
+        AddKnown(EntryPath.parse("folder/b.txt"), blob_for(b"hello").digest, 5),
+        AddLink(EntryPath.parse("folder/link"), b"b.txt"),
+    ]
+    await laptop.scope.manifests.commit(laptop.device_id, changes)
+    again = await laptop.scope.manifests.commit(laptop.device_id, changes)
+    assert (again.manifest, again.unchanged) == (None, 3)
+
+
 async def test_names_are_bytes_exactly(laptop: Uploader) -> None:
     blob = blob_for(b"known")
     await laptop.add(("a", b"known"))

@@ -115,6 +115,11 @@ async def test_a_forged_cursor_is_refused(laptop: Uploader, cursor: str) -> None
         await laptop.scope.search.find(SearchQuery(text="a"), cursor)
 
 
+async def test_an_unknown_device_is_not_found(laptop: Uploader) -> None:
+    with pytest.raises(NotFound):
+        await laptop.scope.search.find(SearchQuery(device_id=10**6))
+
+
 async def test_limits(laptop: Uploader) -> None:
     for query in (
         SearchQuery(text="x" * 201),
