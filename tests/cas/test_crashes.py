@@ -50,8 +50,8 @@ class Acknowledged:
 
 def upload_until_power_fails(backend: Backend, acknowledged: Acknowledged, seed: int) -> None:
     dice = random.Random(seed)
-    store = BlobStore.open(backend)
-    with suppress(CasError):
+    with suppress(CasError):  # the power may fail before a thread has so much as begun
+        store = BlobStore.open(backend)
         for number in range(10_000):
             size = dice.choice([100, 5 * KIB, 70 * KIB, 300 * KIB, MIB + 5, 4 * MIB + 5])
             data = content(size, seed * 10_000 + number, compressible=dice.random() < 0.3)
