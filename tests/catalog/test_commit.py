@@ -8,7 +8,7 @@ import pytest
 from catalog import database as module
 from catalog import records
 from catalog.catalog import Catalog
-from catalog.changes import AddDirectory, AddKnown, AddLink, RemovePath
+from catalog.changes import AddDirectory, AddKnown, AddLink, PathChange, RemovePath
 from catalog.database import Database, Retry, StatementFailed
 from catalog.errors import BadPath, Conflict, NameTaken, NotFound, NotPossessed, QuotaExceeded
 from catalog.tenant import TenantScope
@@ -196,7 +196,7 @@ async def test_links_folders_and_known_bytes(laptop: Uploader) -> None:
 
 async def test_what_is_sent_twice_without_a_time_changes_nothing(laptop: Uploader) -> None:
     await laptop.add(("a.txt", b"hello"))
-    changes = [
+    changes: list[PathChange] = [
         AddDirectory(EntryPath.parse("folder")),
         AddKnown(EntryPath.parse("folder/b.txt"), blob_for(b"hello").digest, 5),
         AddLink(EntryPath.parse("folder/link"), b"b.txt"),
