@@ -63,16 +63,7 @@ class BlobStore:
     @classmethod
     def open(cls, backend: Backend, expected_store_id: str | None = None) -> "BlobStore":
         """The store on this backend. Raises `StoreNotReady` unless it is one, of this format, and the expected one."""
-        try:
-            reader = backend.open(FORMAT_KEY)
-        except BlobMissing as error:
-            raise StoreNotReady(
-                "there is no store here: FORMAT is missing (is it mounted? else: tools/store init)"
-            ) from error
-        try:
-            found = StoreFormat.decode(reader.read_at(0, FORMAT_BYTES_MAX))
-        finally:
-            reader.close()
+        found = _read_format(backend)
         if expected_store_id not in {None, found.store_id}:
             raise StoreNotReady(f"this is the store {found.store_id}, not {expected_store_id}", found.store_id)
         return cls(backend, found.store_id)
@@ -209,6 +200,23 @@ def _publish(backend: Backend, data: bytes, key: str) -> None:
         backend.publish({writer.name: key})
     finally:
         writer.discard()
+
+
+def _read_format(backend: Backend) -> StoreFormat:
+    try:
+        reader = backend.open(FORMAT_KEY)
+    except BlobMissing as error:
+        raise StoreNotReady(
+            "there is no store here: FORMAT is missing (is it mounted? else: tools/store init)"
+        ) from error
+    except BlobUnreadable as error:
+        raise StoreNotReady(f"the store cannot be read: {error}", FORMAT_KEY) from error
+    try:
+        return StoreFormat.decode(reader.read_at(0, FORMAT_BYTES_MAX))
+    except BlobUnreadable as error:
+        raise StoreNotReady(f"the store cannot be read: {error}", FORMAT_KEY) from error
+    finally:
+        reader.close()
 
 
 def _refuse_existing(backend: Backend) -> None:

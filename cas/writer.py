@@ -1,10 +1,8 @@
 """`BlobWriter`: bytes in, hashed and checked on the way; a `Staged` out. The only way into the store.
 
 Memory is bounded whatever the size: one sample of 1 MiB, one frame, a few buffers of the file, and a few bytes per MiB.
-Of a large block the digest is computed on a thread of the writer's own, while this one compresses or hashes pieces.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final
 
@@ -18,9 +16,6 @@ from cas.seekable import BadSeekable
 from cas.sinks import IdentitySink, Sink, ZstdSink
 from cas.staged import Staged
 from cas.trial import SAMPLE_BYTES, has_paid, is_worth_trying
-
-HELP_FROM_BYTES: Final = 256 << 10
-"""Below, handing a block to another thread costs more than it saves."""
 
 STEP_BYTES: Final = 1 << 20
 """Blocks are taken in steps of this size, so that hashing and writing find the bytes still in the processor's cache."""
@@ -40,7 +35,6 @@ class BlobWriter:
         self._crc32 = 0
         self._sample = bytearray()
         self._sink: Sink | None = None
-        self._helper: ThreadPoolExecutor | None = None
         self._is_open = True
 
     def write(self, data: Data) -> None:
@@ -67,13 +61,14 @@ class BlobWriter:
         except BaseException:
             self.abort()
             raise
-        self._end()
+        self._is_open = False
         return staged
 
     def abort(self) -> None:
         """Drop everything. Does nothing after `finish` or a second time."""
         if self._is_open:
-            self._end()
+            self._is_open = False
+            self._sample.clear()
             if self._sink is not None:
                 self._sink.discard()
 
@@ -89,33 +84,12 @@ class BlobWriter:
         if not self._is_open:
             raise CasError("this writer has ended")
 
-    def _end(self) -> None:
-        self._is_open = False
-        self._sample.clear()
-        if self._helper is not None:
-            self._helper.shutdown(wait=False)
-
     def _take(self, part: memoryview) -> None:
         self.size_bytes += len(part)
         if self._size_bytes_max is not None and self.size_bytes > self._size_bytes_max:
             raise SizeMismatch(f"more than {self._size_bytes_max} bytes came")
-        if len(part) < HELP_FROM_BYTES:
-            self._hash(part)
-            self._keep(part)
-            return
-        if self._helper is None:
-            self._helper = ThreadPoolExecutor(1, thread_name_prefix="cas-hash")
-        hashing = self._helper.submit(self._hash, part)
-        try:
-            self._keep(part)
-        finally:
-            hashing.result()  # the block is the caller's again only then
-
-    def _hash(self, part: memoryview) -> None:
         self._hasher.update(part)
         self._crc32 = isal_zlib.crc32(part, self._crc32)
-
-    def _keep(self, part: memoryview) -> None:
         if self._sink is None:
             self._try_out(part)
         else:

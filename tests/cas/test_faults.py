@@ -13,7 +13,7 @@ import pytest
 
 from cas.blob import EMPTY_BLOB, Blob
 from cas.digest import Digest
-from cas.errors import CasError, StoreFailed, StoreFull, StoreReadOnly
+from cas.errors import BlobUnreadable, CasError, StoreFailed, StoreFull, StoreNotReady, StoreReadOnly
 from cas.journal import Journal
 from cas.store import BlobStore
 from tests.cas.samples import KIB, MIB, noise, prose
@@ -186,6 +186,31 @@ def test_a_missing_shard_folder_is_a_failure_not_a_new_folder(tmp_path: Path) ->
         store.stage([b"y"])
     assert not incoming.exists()
     backend.close()
+
+
+@pytest.mark.parametrize("name", ["open", "pread"])
+def test_a_store_that_cannot_be_read_is_not_ready(
+    local: SparseBackend, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    fail(name, errno.EIO, only_if=lambda *args: name == "pread" or args[0] == "FORMAT")
+    with pytest.raises(StoreNotReady, match="cannot be read: FORMAT"):
+        BlobStore.open(local)
+    monkeypatch.undo()
+    BlobStore.open(local)
+
+
+@pytest.mark.parametrize("name", ["open", "pread"])
+def test_an_unreadable_blob_is_said_to_be_so_and_stays(
+    local: SparseBackend, local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    blob = put(local_store, noise(10))
+    fail(name, errno.EIO, only_if=lambda *args: name == "pread" or str(args[0]).startswith("blobs/"))
+    for look in (local_store.check, local_store.quarantine):
+        with pytest.raises(BlobUnreadable):
+            look(blob)
+    monkeypatch.undo()
+    assert whole(local_store, blob) == noise(10)
+    assert local_store.read_only_reason is None
 
 
 # -- no room
