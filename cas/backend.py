@@ -57,6 +57,32 @@ class ObjectWriter(Protocol):
         """Drop the object at once. Allowed at any time before `publish`, and more than once; never raises."""
 
 
+class ObjectPart(ObjectWriter, Protocol):
+    """A temporary that is written in several goes, maybe by several processes, one at a time.
+
+    It grows at its end and stays when it is closed, until it is published or discarded.
+    """
+
+    @property
+    def written_bytes(self) -> int:
+        """How many of its bytes can be read with `read_at`; less than was given to `write` while buffers are on their
+        way, and all after `settle`."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Bytes up to `written_bytes`. Other threads may read while one writes."""
+
+    def settle(self) -> None:
+        """Hand all buffers to the medium and let go of their memory. Writing may go on."""
+
+    def sync(self) -> int:
+        """Make durable what was written when it was called, name and all, and say how many bytes of the object that
+        are. Other threads may call it while one writes."""
+
+    def close(self) -> None:
+        """Let go of it and keep it; what was not synced may be lost. No other thread may use it any more. Allowed more
+        than once, and after `seal` and `discard`."""
+
+
 class ObjectReader(Protocol):
     """One object as it was when opened: a later `publish`, `move` or `remove` of its key does not change what is
     read."""
@@ -105,6 +131,10 @@ class Backend(Protocol):
     def create(self) -> ObjectWriter:
         """A new empty temporary."""
 
+    def append(self, name: str, size_bytes: int) -> ObjectPart:
+        """The temporary of this name, cut to `size_bytes`, to be written on; with 0, made if it is not there. Raises
+        `BlobMissing` if it is not there or shorter, `StoreFailed` while another has it open."""
+
     def publish(self, keys: Mapping[str, str]) -> None:
         """Give sealed temporaries their keys (name → key), one after the other in this order, replacing what was there.
         Raises `StoreFailed` if there is no such temporary, or a key's folder was not prepared."""
@@ -127,6 +157,9 @@ class Backend(Protocol):
 
     def temporaries(self) -> Iterator[str]:
         """Names of temporaries not yet published, in no order: leftovers, if no writer is alive."""
+
+    def temporary_bytes(self, name: str) -> int:
+        """The size of a temporary; 0 if it is not there."""
 
     def discard(self, name: str) -> None:
         """Drop a temporary by its name."""

@@ -20,6 +20,7 @@ from cas.deadline import DeadlinePassed
 DIRECT_AFTER_BYTES: Final = 8 << 20
 BUFFER_BYTES: Final = 2 << 20
 BUFFERS: Final = 3
+PAGE_BYTES: Final = 4096
 
 
 class _Refused(OSError):
@@ -58,6 +59,7 @@ class _Pipeline:
     """A thread that writes full buffers in order. The file's offset is a multiple of 4096 when it starts."""
 
     def __init__(self, fd: int, seconds_max: float) -> None:
+        self.written_bytes = 0
         self._fd = fd
         self._seconds_max = seconds_max
         self._direct = set_direct(fd, True)
@@ -91,6 +93,7 @@ class _Pipeline:
             set_direct(self._fd, False)
         with memoryview(self._buffer) as view:
             write_all(self._fd, view[: self._filled])
+        self.written_bytes += self._filled
 
     def end(self) -> None:
         """End the thread, after the buffers on their way. Raises `DeadlinePassed`."""
@@ -127,6 +130,7 @@ class _Pipeline:
                 self._direct = False
                 set_direct(self._fd, False)
                 write_all(self._fd, view[refused.written :])
+        self.written_bytes += BUFFER_BYTES
         if not self._direct:
             start_write_back(self._fd, BUFFER_BYTES)
 
@@ -139,17 +143,27 @@ def start_write_back(fd: int, last_bytes: int) -> None:
 
 
 class GrowingFile:
-    """Appends to `fd`, which stays the caller's. One thread at a time; errors are OSError and `DeadlinePassed`."""
+    """Appends to `fd`, which stays the caller's and stands at `start_bytes`. One thread at a time; errors are OSError
+    and `DeadlinePassed`."""
 
-    def __init__(self, fd: int, seconds_max: float) -> None:
+    def __init__(self, fd: int, seconds_max: float, start_bytes: int = 0) -> None:
         self._fd = fd
         self._seconds_max = seconds_max
         self._pipeline: _Pipeline | None = None
+        # Wherever the file stands, the pipeline begins at a multiple of a page.
+        self._plain_bytes_max = DIRECT_AFTER_BYTES + -start_bytes % PAGE_BYTES
         self._plain_bytes = 0
         self._settled = False
 
+    @property
+    def written_bytes(self) -> int:
+        """What the kernel has taken so far; the rest is in buffers of ours. Any thread may ask."""
+        # In this order: `settle` lets go of the pipeline before it counts its bytes as plain ones.
+        plain_bytes, pipeline = self._plain_bytes, self._pipeline
+        return plain_bytes + (pipeline.written_bytes if pipeline is not None else 0)
+
     def write(self, data: memoryview) -> None:
-        room = len(data) if self._settled else DIRECT_AFTER_BYTES - self._plain_bytes
+        room = len(data) if self._settled else self._plain_bytes_max - self._plain_bytes
         if room:
             write_all(self._fd, data[:room])
             self._plain_bytes += min(room, len(data))
@@ -162,6 +176,7 @@ class GrowingFile:
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.finish()
+            self._plain_bytes += pipeline.written_bytes
 
     def drop(self) -> None:
         """Stop writing; what is under way ends first. Raises `DeadlinePassed`."""

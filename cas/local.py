@@ -15,13 +15,14 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
-from cas.backend import ObjectInfo, ObjectReader, ObjectWriter, checked_key
+from cas.backend import ObjectInfo, ObjectPart, ObjectReader, ObjectWriter, checked_key
 from cas.deadline import Deadline, DeadlinePassed
 from cas.errors import BadKey, BlobMissing, BlobUnreadable, ObjectChanged, StoreFailed, StoreNotReady
 from cas.faults import FAILING_MEDIUM
 from cas.gate import WriteGate
 from cas.guard import Guard
 from cas.localfiles import LocalReader, LocalWriter, close_quietly
+from cas.partfile import LocalPart
 
 FSYNC_SECONDS_MAX: Final = 30.0
 NOTE_SECONDS_MAX: Final = 2.0
@@ -119,6 +120,11 @@ class LocalBackend:
         path = f"{INCOMING}/{secrets.token_hex(16)}"
         return LocalWriter(self._root_fd, path, self._guard, self._sync_file)
 
+    def append(self, name: str, size_bytes: int) -> ObjectPart:
+        self._gate.check()
+        path = f"{INCOMING}/{checked_key(name)}"
+        return LocalPart(self._root_fd, path, size_bytes, self._guard, self._sync_file, self._sync_incoming)
+
     def publish(self, keys: Mapping[str, str]) -> None:
         targets = {f"{INCOMING}/{checked_key(name)}": self._checked(key) for name, key in keys.items()}
         self._guard.run(partial(self._publish, targets), "publishing", ", ".join(keys.values()))
@@ -165,6 +171,14 @@ class LocalBackend:
     def temporaries(self) -> Iterator[str]:
         return (name for name in self._names(INCOMING) if not name.endswith("/"))
 
+    def temporary_bytes(self, name: str) -> int:
+        try:
+            return os.stat(f"{INCOMING}/{checked_key(name)}", dir_fd=self._root_fd, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise StoreFailed(f"{name} cannot be looked at: {error.strerror}", name) from error
+
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
@@ -181,6 +195,10 @@ class LocalBackend:
     def _sync_folder(self, fd: int, folder: str) -> None:
         with self._guard.calls("syncing the folder", folder, syncing=True):
             os.fsync(fd)
+
+    def _sync_incoming(self) -> None:
+        with self._folder(INCOMING) as fd:
+            self._sync_folder(fd, INCOMING)
 
     def _make_folders(self, parent: str, names: Iterable[str]) -> None:
         with self._folder(parent) as fd:

@@ -4,7 +4,7 @@ import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 
-from cas.backend import Data, ObjectInfo, ObjectReader, ObjectWriter, checked_key
+from cas.backend import Data, ObjectInfo, ObjectPart, ObjectReader, ObjectWriter, checked_key
 from cas.errors import BadKey, BlobMissing, ObjectChanged, StoreFailed
 from cas.gate import WriteGate
 
@@ -15,6 +15,7 @@ class _Held:
     def __init__(self) -> None:
         self.data = bytearray()
         self.is_sealed = False
+        self.is_open = False
 
 
 class MemoryWriter:
@@ -39,6 +40,33 @@ class MemoryWriter:
     def discard(self) -> None:
         if self._temporaries.get(self.name) is self._held:
             del self._temporaries[self.name]
+
+
+class MemoryPart(MemoryWriter):
+    """Appends to a temporary that stays."""
+
+    def __init__(self, temporaries: dict[str, _Held], name: str) -> None:
+        super().__init__(temporaries, name)
+        if self._held.is_open:
+            raise StoreFailed(f"{name} is being written by another", name)
+        self._held.is_open = True
+
+    @property
+    def written_bytes(self) -> int:
+        return len(self._held.data)
+
+    def settle(self) -> None:
+        """There are no buffers."""
+
+    def sync(self) -> int:
+        return len(self._held.data)
+
+    def seal(self) -> None:
+        super().seal()
+        self.close()
+
+    def close(self) -> None:
+        self._held.is_open = False
 
 
 class MemoryReader:
@@ -89,6 +117,18 @@ class MemoryBackend:
         self._temporaries[name] = _Held()
         return MemoryWriter(self._temporaries, name)
 
+    def append(self, name: str, size_bytes: int) -> ObjectPart:
+        self._gate.check()
+        if not size_bytes:
+            self._temporaries.setdefault(checked_key(name), _Held())
+        held = self._temporaries.get(name)
+        if held is None or len(held.data) < size_bytes:
+            raise BlobMissing(f"{size_bytes} bytes of {name} are not in incoming", name)
+        part = MemoryPart(self._temporaries, name)
+        held.is_sealed = False
+        del held.data[size_bytes:]
+        return part
+
     def publish(self, keys: Mapping[str, str]) -> None:
         self._gate.check()
         for name, key in keys.items():
@@ -126,6 +166,10 @@ class MemoryBackend:
 
     def temporaries(self) -> Iterator[str]:
         return iter(tuple(self._temporaries))
+
+    def temporary_bytes(self, name: str) -> int:
+        held = self._temporaries.get(name)
+        return 0 if held is None else len(held.data)
 
     def discard(self, name: str) -> None:
         self._temporaries.pop(name, None)

@@ -30,6 +30,12 @@ class PieceHasher:
             if self._filled == PIECE_BYTES:
                 self._end_piece()
 
+    def copy(self) -> "PieceHasher":
+        """Another that goes on from here by itself."""
+        other = PieceHasher()
+        other._digests, other._hasher, other._filled = self._digests[:], self._hasher.copy(), self._filled
+        return other
+
     def finish(self) -> bytes:
         """The content of the `.pieces` file: raw digests in order. The hasher is spent then."""
         if self._filled:

@@ -6,7 +6,7 @@ in `incoming/`, `place` gives them their name. `docs/concurrency.md` says what m
 """
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import date
 
@@ -36,6 +36,7 @@ from cas.layout import (
     store_folders,
     trash_folder,
 )
+from cas.part import PartHash, PartWriter
 from cas.reader import BlobReader, Progress
 from cas.staged import Staged
 from cas.writer import BlobWriter
@@ -102,9 +103,24 @@ class BlobStore:
             self._backend.publish(keys)
         return staged.blob
 
-    def clear_incoming(self) -> int:
-        """Drop what killed writers left behind, and say how many. Only under the exclusive store lock."""
-        names = list(self._backend.temporaries())
+    def resume(self, name: str | None = None, size_bytes: int = 0, hashes: PartHash | None = None) -> PartWriter:
+        """A writer for a blob that comes in several goes: a new part, or the one of this name from `size_bytes` on,
+        cutting off what lies beyond. `hashes`: what `PartWriter.hashes` was; without them the part is read again.
+        Raises `BlobMissing` if fewer bytes are there, `StoreFailed` while another writes it, `StoreReadOnly`."""
+        return PartWriter(self._backend, name or secrets.token_hex(16), size_bytes, hashes)
+
+    def part_bytes(self, name: str) -> int:
+        """How many bytes of this part are there; 0 if it is not."""
+        return self._backend.temporary_bytes(name)
+
+    def discard_part(self, name: str) -> None:
+        """Drop a part that no writer has open; what is not there is no error."""
+        self._backend.discard(name)
+
+    def clear_incoming(self, keep: Collection[str] = ()) -> int:
+        """Drop what killed writers left behind, but these parts, and say how many. Only under the exclusive store
+        lock."""
+        names = [name for name in self._backend.temporaries() if name not in keep]
         for name in names:
             self._backend.discard(name)
         return len(names)

@@ -121,6 +121,79 @@ class BackendSuite:
         assert get(backend, "box/a") in bodies
         assert list(backend.temporaries()) == []
 
+    # -- parts
+
+    @pytest.mark.parametrize("size", [0, 1, 5000, 9 * MIB + 5, 23 * MIB])
+    def test_a_part_is_written_in_several_goes(self, backend: Backend, size: int) -> None:
+        data = random.Random(size).randbytes(size)
+        part = backend.append("a-part", 0)
+        for at in range(0, size, 3 * MIB):
+            part.write(data[at : at + 3 * MIB])
+        part.settle()
+        assert part.written_bytes == part.sync() == size
+        part.close()
+        assert backend.temporary_bytes("a-part") == size
+        part = backend.append("a-part", size)
+        part.write(data)
+        part.settle()
+        part.write(b"end")
+        part.seal()
+        backend.publish({part.name: "box/a"})
+        assert get(backend, "box/a") == data + data + b"end"
+        assert (list(backend.temporaries()), backend.temporary_bytes("a-part")) == ([], 0)
+
+    def test_a_part_is_cut_to_where_it_goes_on(self, backend: Backend) -> None:
+        part = backend.append("a-part", 0)
+        part.write(b"0123456789")
+        part.close()
+        part = backend.append("a-part", 4)
+        assert part.written_bytes == 4
+        part.write(b"x")
+        part.settle()
+        assert part.read_at(0, 100) == b"0123x"
+        part.close()
+        part.close()
+        assert backend.temporary_bytes("a-part") == 5
+
+    def test_a_part_that_is_shorter_is_missing(self, backend: Backend) -> None:
+        with pytest.raises(BlobMissing):
+            backend.append("a-part", 1)
+        part = backend.append("a-part", 0)
+        part.write(b"0123")
+        part.close()
+        with pytest.raises(BlobMissing):
+            backend.append("a-part", 5)
+
+    def test_a_part_has_one_writer(self, backend: Backend) -> None:
+        part = backend.append("a-part", 0)
+        with pytest.raises(StoreFailed):
+            backend.append("a-part", 0)
+        part.close()
+        backend.append("a-part", 0).discard()
+        assert list(backend.temporaries()) == []
+
+    def test_a_part_that_was_sealed_and_not_published_can_go_on(self, backend: Backend) -> None:
+        part = backend.append("a-part", 0)
+        part.write(b"0123")
+        part.seal()
+        part = backend.append("a-part", 4)
+        part.write(b"4")
+        part.seal()
+        backend.publish({part.name: "box/a"})
+        assert get(backend, "box/a") == b"01234"
+
+    def test_what_of_a_part_is_durable_can_be_asked_while_it_grows(self, backend: Backend) -> None:
+        part = backend.append("a-part", 0)
+        block, seen = bytes(MIB), []
+        for number in range(1, 31):
+            part.write(block)
+            seen.append(part.sync())
+            assert seen[-1] <= number * MIB
+            assert part.read_at(0, seen[-1]) == bytes(seen[-1])
+        assert seen == sorted(seen)
+        assert seen[-1] > 20 * MIB
+        part.discard()
+
     # -- temporaries
 
     def test_a_discarded_temporary_is_gone_at_once(self, backend: Backend) -> None:
