@@ -4,22 +4,27 @@ A row's states are pending, live, condemned, deleting, then gone; its id is its 
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 from cas.blob import OWN_FILE, Blob, Encoding, Location
 from cas.digest import Digest
 from catalog import clock
 from catalog.database import DuplicateKey, Retry, Transaction
 from catalog.errors import ClaimLost, QuotaExceeded, TooMany
+from catalog.ledger import lock_ledger
+from catalog.packs import NewPack, begin_pack, drop_pack, receive_pack, sizes_by_id
+from catalog.possession import drop_expired, lease, possessed
 from catalog.scope import Scope
 from catalog.values import Claim, Claimable
+
+T = TypeVar("T")
 
 DIGESTS_PER_REQUEST_MAX: Final = 10_000
 DELETING_WAIT_SECONDS: Final = 0.2
 DELETING_WAITS_MAX: Final = 25
-EMPTY: Final = Digest.of(b"")
 
+EMPTY: Final = Digest.of(b"")
 BLOB_COLUMNS: Final = "b.digest, b.size_bytes, b.stored_bytes, b.crc32, b.encoding, b.location"
 
 
@@ -30,11 +35,6 @@ def blob_of(
     return Blob(Digest(bytes(digest)), size_bytes, stored_bytes, crc32, Encoding(encoding), Location(location))
 
 
-def digest_list(digests: Sequence[Digest]) -> str:
-    """Digests as hex literals for `IN (…)`: safe for this type alone, and twice as fast as bound parameters."""
-    return ",".join(f"x'{digest.hex}'" for digest in digests)
-
-
 class Blobs:
     """What this tenant may know and claim of the blobs."""
 
@@ -43,11 +43,24 @@ class Blobs:
 
     async def check_room(self, wanted_bytes: int) -> None:
         """Raise `QuotaExceeded` if `wanted_bytes` more would not fit now. The commit checks again."""
+        if await self._counted() + wanted_bytes > self._scope.tenant.quota_bytes:
+            await self._scope.database.run(self._drop_expired)
+            counted = await self._counted()
+            if counted + wanted_bytes > self._scope.tenant.quota_bytes:
+                raise QuotaExceeded(self._scope.tenant.quota_bytes, counted, wanted_bytes)
+
+    async def _counted(self) -> int:
+        """What counts in the quota, in bytes."""
         async with self._scope.database.reading() as tx:
-            row = await tx.fetch_one("SELECT used_bytes FROM ledger WHERE tenant_id = %s", (self._scope.tenant.id,))
-        used = row[0] if row else 0
-        if used + wanted_bytes > self._scope.tenant.quota_bytes:
-            raise QuotaExceeded(self._scope.tenant.quota_bytes, used, wanted_bytes)
+            row = await tx.fetch_one(
+                "SELECT used_bytes + leased_bytes FROM ledger WHERE tenant_id = %s", (self._scope.tenant.id,)
+            )
+        return int(row[0]) if row else 0
+
+    async def _drop_expired(self, tx: Transaction) -> None:
+        ledger = await lock_ledger(tx, self._scope.tenant)
+        await drop_expired(tx, ledger)
+        await ledger.store(tx)
 
     async def missing(self, digests: Sequence[Digest]) -> list[Digest]:
         """Which of these the tenant has yet to send: what it does not possess, or what is damaged."""
@@ -62,10 +75,52 @@ class Blobs:
 
         Waits while the sweep deletes one of them. Raises `ClaimLost` when that takes too long.
         """
+        return await self._unless_deleting(lambda tx: self._claim(tx, staged))
+
+    async def lease(self, received: Sequence[tuple[int, Blob]]) -> None:
+        """Placed blobs (claimed row's id, blob) that no manifest names yet: the tenant possesses them for
+        `LEASE_HOURS`. Raises `QuotaExceeded`, `ClaimLost`."""
+
+        async def work(tx: Transaction) -> None:
+            ledger = await lock_ledger(tx, self._scope.tenant)
+            for blob_id, blob in sorted(received, key=lambda pair: pair[1].digest):
+                await confirm(tx, blob_id, blob)
+            await lease(tx, ledger, {blob_id: blob.size_bytes for blob_id, blob in received})
+            await ledger.store(tx)
+
+        await self._scope.database.run(work)
+
+    async def begin_pack(self, pack_id: str) -> None:
+        """The row of a pack that is being written; before `BlobStore.place_pack`."""
+        await begin_pack(self._scope.database, pack_id)
+
+    async def drop_pack(self, pack_id: str) -> None:
+        """A pack that was begun came to nothing."""
+        await drop_pack(self._scope.database, pack_id)
+
+    async def receive(self, pack: NewPack) -> dict[Digest, Claim]:
+        """A placed pack's blobs: live, and the tenant possesses them for `LEASE_HOURS` or as long as entries do.
+
+        Raises `QuotaExceeded`, `ClaimLost` (as `claim`), `DatabaseUnavailable`.
+        """
+        return await self._unless_deleting(lambda tx: self._receive(tx, pack))
+
+    async def _receive(self, tx: Transaction, pack: NewPack) -> dict[Digest, Claim] | None:
+        ledger = await lock_ledger(tx, self._scope.tenant)
+        before = await possessed(tx, self._scope.tenant.id, [blob.digest for blob in pack.blobs])
+        ids = await receive_pack(tx, pack)
+        if ids is None:
+            return None
+        await lease(tx, ledger, sizes_by_id(ids, pack.blobs))
+        await ledger.store(tx)
+        return {digest: Claim(blob_id, digest, digest in before) for digest, blob_id in ids.items()}
+
+    async def _unless_deleting(self, work: Callable[[Transaction], Awaitable[T | None]]) -> T:
+        """Run the transaction, again while the sweep deletes one of its blobs."""
         for _ in range(DELETING_WAITS_MAX):
-            claims = await self._scope.database.run(lambda tx: self._claim(tx, staged))
-            if claims is not None:
-                return claims
+            done = await self._scope.database.run(work)
+            if done is not None:
+                return done
             await asyncio.sleep(DELETING_WAIT_SECONDS)
         raise ClaimLost
 
@@ -79,26 +134,6 @@ class Blobs:
             ids[digest] = blob_id
         owned = await possessed(tx, self._scope.tenant.id, list(by_digest))
         return [Claim(ids[facts.digest], facts.digest, facts.digest in owned) for facts in staged]
-
-
-async def possessed(tx: Transaction, tenant_id: int, digests: Sequence[Digest]) -> dict[Digest, tuple[int, int]]:
-    """digest → (blob id, size in bytes) of those that the tenant possesses, live and not known to be damaged.
-
-    The empty blob is everyone's: it is permanent, and tells nothing.
-    """
-    known: dict[Digest, tuple[int, int]] = {}
-    for start in range(0, len(digests), 1_000):
-        part = digest_list(digests[start : start + 1_000])
-        rows = await tx.fetch_all(
-            "SELECT b.digest, b.id, b.size_bytes FROM `blob` b"
-            " LEFT JOIN possession p ON p.tenant_id = %s AND p.blob_id = b.id"
-            " LEFT JOIN verification v ON v.blob_id = b.id AND v.outcome <> 'good'"
-            f" WHERE b.digest IN ({part}) AND b.state IN ('live', 'condemned') AND v.blob_id IS NULL"
-            " AND (p.tenant_id IS NOT NULL OR b.size_bytes = 0)",
-            (tenant_id,),
-        )
-        known.update({Digest(bytes(digest)): (blob_id, size) for digest, blob_id, size in rows})
-    return known
 
 
 async def _claim_one(tx: Transaction, facts: Claimable) -> int | None:
@@ -146,13 +181,3 @@ async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> None:
         (blob.stored_bytes, str(blob.encoding), blob.location, blob_id),
     )
     await tx.execute("DELETE FROM verification WHERE blob_id = %s AND outcome <> 'good'", (blob_id,))
-
-
-async def possess(tx: Transaction, tenant_id: int, blob_ids: Sequence[int]) -> None:
-    """The tenant possesses these blobs from now on."""
-    now = clock.to_db(clock.now())
-    await tx.execute_many(
-        "INSERT INTO possession (tenant_id, blob_id, created_at) VALUES (%s, %s, %s)"
-        " ON DUPLICATE KEY UPDATE blob_id = blob_id",
-        [(tenant_id, blob_id, now) for blob_id in sorted(set(blob_ids))],
-    )

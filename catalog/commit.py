@@ -11,7 +11,7 @@ from typing import Final
 
 from cas.digest import Digest
 from catalog import audit, clock, records
-from catalog.blobs import BLOB_COLUMNS, blob_of, confirm, possess, possessed
+from catalog.blobs import BLOB_COLUMNS, blob_of, confirm
 from catalog.chains import Head, advance, later, lock_head
 from catalog.changes import AddDirectory, AddFile, AddKnown, AddLink, Change
 from catalog.database import Transaction
@@ -19,6 +19,7 @@ from catalog.errors import BadRequest, NotFound, NotPossessed, TooMany
 from catalog.ledger import Ledger, lock_ledger
 from catalog.names import fold, media_kind
 from catalog.planning import Plan
+from catalog.possession import Possessed, possessed, refer
 from catalog.scope import Scope
 from catalog.tree import Node, Tree
 from catalog.values import Area, CommitResult, EntryKind, Manifest, Removal
@@ -104,7 +105,7 @@ class _Commit:
             raise NotFound("device")
         return head
 
-    async def _known(self, tx: Transaction, changes: Sequence[Change]) -> dict[Digest, tuple[int, int]]:
+    async def _known(self, tx: Transaction, changes: Sequence[Change]) -> dict[Digest, Possessed]:
         digests = list(dict.fromkeys(c.digest for c in changes if isinstance(c, AddKnown)))
         known = await possessed(tx, self._scope.tenant.id, digests)
         missing = [digest for digest in digests if digest not in known]
@@ -113,7 +114,7 @@ class _Commit:
         return known
 
     async def _device(
-        self, tx: Transaction, ledger: Ledger, head: Head, known: Mapping[Digest, tuple[int, int]]
+        self, tx: Transaction, ledger: Ledger, head: Head, known: Mapping[Digest, Possessed]
     ) -> _Written | None:
         """Plan and write one device's part; None if it changes nothing."""
         changes = self._changes[head.device_id]
@@ -121,6 +122,7 @@ class _Commit:
         plan = Plan(Tree(tx, self._scope.tenant.id, head.device_id), ledger, known, clock.to_ns(at))
         await _load(plan.tree, changes)
         left = [await plan.apply(change) for change in changes]
+        await refer(tx, ledger, {node.blob_id: node.size_bytes for node in plan.added if node.blob_id is not None})
         ledger.charge(plan.charged_bytes)
         for node in plan.added:
             node.id = ledger.take_id()
@@ -161,7 +163,6 @@ class _Commit:
         )
         await _end_entries(tx, tenant_id, plan, manifest)
         await _insert_entries(tx, tenant_id, plan.added, manifest)
-        await possess(tx, tenant_id, [node.blob_id for node in plan.added if node.blob_id is not None])
         uploaded = any(node.kind is EntryKind.FILE for node in plan.added)
         await tx.execute(
             "UPDATE device SET file_count = file_count + %s, size_bytes = size_bytes + %s,"

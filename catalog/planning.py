@@ -23,6 +23,7 @@ from catalog.changes import (
 from catalog.errors import BadRequest, Conflict, NameTaken, NotFound, NotPossessed
 from catalog.ledger import Ledger
 from catalog.names import numbered
+from catalog.possession import Possessed
 from catalog.tree import Node, Tree
 from catalog.values import Area, EntryKind, EntryPath, Removal
 
@@ -41,7 +42,7 @@ class Plan:
 
     tree: Tree
     ledger: Ledger
-    known: Mapping[Digest, tuple[int, int]]
+    known: Mapping[Digest, Possessed]
     now_ns: int
     added: list[Node] = field(default_factory=list)
     removed: list[tuple[Node, Removal]] = field(default_factory=list)
@@ -104,7 +105,7 @@ class Plan:
     def _possessed(self, change: AddKnown) -> tuple[int, int]:
         if change.digest not in self.known:
             raise NotPossessed([change.digest])
-        blob_id, size = self.known[change.digest]
+        blob_id, size, _ = self.known[change.digest]
         if size != change.size_bytes:
             raise BadRequest(f"The file {change.path} has {size:,} bytes, not {change.size_bytes:,}. Read it again.")
         return blob_id, size

@@ -7,9 +7,11 @@ import msgspec
 
 from cas.digest import Digest
 from catalog import audit, clock
-from catalog.blobs import BLOB_COLUMNS, blob_of, digest_list
+from catalog.blobs import BLOB_COLUMNS, blob_of
 from catalog.database import Database, Row, Transaction
 from catalog.errors import BadRequest, NotFound
+from catalog.packs import drop_pack, known_packs, unfinished_packs
+from catalog.possession import digest_list
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
 from catalog.values import Actor, BlobRow, ScrubRun, Tenant, VerificationRecord
@@ -25,6 +27,7 @@ class SystemScope:
         self._database = database
         self._settings = settings
         self.sessions = Sessions(database, settings)
+        self.connections = Connections(database, settings)
 
     # -- tenants ----------------------------------------------------------------------------------------------------
 
@@ -152,6 +155,18 @@ class SystemScope:
                 await tx.execute("DELETE FROM `blob` WHERE id = %s AND state = 'deleting'", (blob_id,))
 
         await self._database.run(work)
+
+    async def known_packs(self, pack_ids: Sequence[str]) -> set[str]:
+        """Those of the packs (32 hex digits each) that have a row."""
+        return await known_packs(self._database, pack_ids)
+
+    async def unfinished_packs(self, limit: int) -> list[str]:
+        """Packs that were begun and never committed: no blob lies in them. Only while no server writes to the store."""
+        return await unfinished_packs(self._database, limit)
+
+    async def drop_pack(self, pack_id: str) -> None:
+        """Forget an unfinished pack, once its file is out of the way."""
+        await drop_pack(self._database, pack_id)
 
     async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None:
         """Keep what re-reading found. A damaged or missing blob counts as missing from then on, so that it heals."""

@@ -2,6 +2,7 @@
 
 from catalog.audit import Audit
 from catalog.blobs import Blobs
+from catalog.connections import Approvals
 from catalog.devices import Devices
 from catalog.entries import Entries
 from catalog.exports import Exports
@@ -16,6 +17,7 @@ class TenantScope:
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
+        self.approvals = Approvals(scope)
         self.audit = Audit(scope)
         self.blobs = Blobs(scope)
         self.devices = Devices(scope)
@@ -38,10 +40,11 @@ class TenantScope:
         return self._scope.only_device
 
     async def usage(self) -> Usage:
-        """What the tenant uses of its quota, in logical bytes: live, held and old versions."""
+        """What the tenant uses of its quota, in logical bytes: live, held, old versions,
+        and what was sent but is named by no file yet."""
         tenant_id = self._scope.tenant.id
         async with self._scope.database.reading() as tx:
-            used = await tx.fetch_one("SELECT used_bytes FROM ledger WHERE tenant_id = %s", (tenant_id,))
+            used = await tx.fetch_one("SELECT used_bytes + leased_bytes FROM ledger WHERE tenant_id = %s", (tenant_id,))
             live = await tx.fetch_one(
                 "SELECT COUNT(*), COALESCE(SUM(file_count), 0) FROM device WHERE tenant_id = %s AND removed_key = 0",
                 (tenant_id,),

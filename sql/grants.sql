@@ -14,6 +14,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.device TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.device_source TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.device_token TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.`blob` TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.pack TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.verification TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.possession TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.journal_head TO {user};
