@@ -27,6 +27,27 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
+async def insert_token(tx: Transaction, tenant_id: int, device_id: int, label: str) -> tuple[int, str]:
+    """(id, token) of a new token, under the ledger's lock. Raises `TooMany`."""
+    await check_token_room(tx, tenant_id, device_id)
+    token = "otbd_" + secrets.token_urlsafe(32)
+    token_id = await tx.insert(
+        "INSERT INTO device_token (tenant_id, device_id, token_hash, label, created_at) VALUES (%s, %s, %s, %s, %s)",
+        (tenant_id, device_id, token_hash(token), label, clock.to_db(clock.now())),
+    )
+    return token_id, token
+
+
+async def check_token_room(tx: Transaction, tenant_id: int, device_id: int) -> None:
+    """Raise `TooMany` where the device has all the tokens it may have."""
+    count = await tx.fetch_one(
+        "SELECT COUNT(*) FROM device_token WHERE tenant_id = %s AND device_id = %s AND revoked_at IS NULL",
+        (tenant_id, device_id),
+    )
+    if count and count[0] >= TOKENS_MAX:
+        raise TooMany(TOKENS_MAX, "tokens of one device")
+
+
 class Devices:
     """The tenant's devices. Making, changing and removing them, and their tokens, needs a signed-in person."""
 
@@ -42,30 +63,40 @@ class Devices:
         """One device. Raises `NotFound`."""
         self._scope.reach(device_id)
         async with self._scope.database.reading() as tx:
-            return await self._one(tx, device_id)
+            return await self.one(tx, device_id)
 
     async def create(self, name: str, kind: DeviceKind, source_directories: Sequence[str] = ()) -> Device:
         """A new, empty device. Raises NameTaken, BadRequest, TooMany."""
         self._scope.require_person("create devices")
-        name, sources = _checked_name(name), _checked_sources(source_directories)
+        name, sources = checked_name(name), _checked_sources(source_directories)
 
         async def work(tx: Transaction) -> Device:
             ledger = await lock_ledger(tx, self._scope.tenant)
-            count = await tx.fetch_one(
-                "SELECT COUNT(*) FROM device WHERE tenant_id = %s AND removed_key = 0", (self._scope.tenant.id,)
-            )
-            if count and count[0] >= DEVICES_MAX:
-                raise TooMany(DEVICES_MAX, "devices")
-            device_id = await self._insert(tx, ledger, name, kind)
-            await self._store_sources(tx, device_id, sources)
-            roots = await self._make_roots(tx, ledger, device_id)
-            await ledger.store(tx)
-            device = await self._one(tx, device_id)
-            await self._audit(tx, "device.create", device)
-            await self._journal(tx, self._line(device, roots))
+            device, line = await self.make(tx, ledger, name, kind, sources)
+            await self.journal(tx, line)
             return device
 
         return await self._guarded(work, name)
+
+    async def make(
+        self, tx: Transaction, ledger: Ledger, name: str, kind: DeviceKind, sources: Sequence[str]
+    ) -> tuple[Device, records.DeviceLine]:
+        """A new device as a part of a larger change, with the line that the change gives to `journal` at its end.
+
+        Name and sources are checked ones. Raises DuplicateKey (the name), TooMany.
+        """
+        count = await tx.fetch_one(
+            "SELECT COUNT(*) FROM device WHERE tenant_id = %s AND removed_key = 0", (self._scope.tenant.id,)
+        )
+        if count and count[0] >= DEVICES_MAX:
+            raise TooMany(DEVICES_MAX, "devices")
+        device_id = await self._insert(tx, ledger, name, kind)
+        await self._store_sources(tx, device_id, sources)
+        roots = await self._make_roots(tx, ledger, device_id)
+        await ledger.store(tx)
+        device = await self.one(tx, device_id)
+        await self._audit(tx, "device.create", device)
+        return device, self._line(device, roots)
 
     async def update(
         self,
@@ -77,22 +108,22 @@ class Devices:
     ) -> Device:
         """Change what is given. Raises NotFound, NameTaken, BadRequest."""
         self._scope.require_person("change devices")
-        wanted = None if name is None else _checked_name(name)
+        wanted = None if name is None else checked_name(name)
         sources = None if source_directories is None else _checked_sources(source_directories)
 
         async def work(tx: Transaction) -> Device:
             await lock_ledger(tx, self._scope.tenant)
-            before = await self._one(tx, device_id)
+            before = await self.one(tx, device_id)
             await tx.execute(
                 "UPDATE device SET name = %s, kind = %s WHERE tenant_id = %s AND id = %s",
                 (wanted or before.name, str(kind or before.kind), self._scope.tenant.id, device_id),
             )
             if sources is not None:
                 await self._store_sources(tx, device_id, sources)
-            device = await self._one(tx, device_id)
+            device = await self.one(tx, device_id)
             if device != before:
                 await self._audit(tx, "device.change", device)
-                await self._journal(tx, self._line(device, await self._roots(tx, device_id)))
+                await self.journal(tx, self._line(device, await self._roots(tx, device_id)))
             return device
 
         return await self._guarded(work, wanted or "")
@@ -103,7 +134,7 @@ class Devices:
 
         async def work(tx: Transaction) -> None:
             await lock_ledger(tx, self._scope.tenant)
-            device = await self._one(tx, device_id)
+            device = await self.one(tx, device_id)
             await self._require_empty(tx, device)
             now = clock.now()
             await tx.execute(
@@ -116,7 +147,7 @@ class Devices:
                 (clock.to_db(now), self._scope.tenant.id, device_id),
             )
             await self._audit(tx, "device.remove", device)
-            await self._journal(tx, records.DeviceRemovedLine(device_id, now))
+            await self.journal(tx, records.DeviceRemovedLine(device_id, now))
 
         await self._scope.database.run(work)
 
@@ -124,7 +155,7 @@ class Devices:
         """The device's tokens that still work, newest first; never the tokens themselves."""
         self._scope.require_person("see device tokens")
         async with self._scope.database.reading() as tx:
-            await self._one(tx, device_id)
+            await self.one(tx, device_id)
             rows = await tx.fetch_all(
                 "SELECT id, label, created_at, last_used_at FROM device_token"
                 " WHERE tenant_id = %s AND device_id = %s AND revoked_at IS NULL ORDER BY id DESC",
@@ -141,33 +172,22 @@ class Devices:
         label = label.strip() or "token"
         if len(label) > NAME_CHARACTERS_MAX:
             raise BadRequest(f"A label has at most {NAME_CHARACTERS_MAX} characters. Shorten it.")
-        token = "otbd_" + secrets.token_urlsafe(32)
 
-        async def work(tx: Transaction) -> int:
+        async def work(tx: Transaction) -> tuple[int, str]:
             await lock_ledger(tx, self._scope.tenant)
-            device = await self._one(tx, device_id)
-            count = await tx.fetch_one(
-                "SELECT COUNT(*) FROM device_token WHERE tenant_id = %s AND device_id = %s AND revoked_at IS NULL",
-                (self._scope.tenant.id, device_id),
-            )
-            if count and count[0] >= TOKENS_MAX:
-                raise TooMany(TOKENS_MAX, "tokens of one device")
-            token_id = await tx.insert(
-                "INSERT INTO device_token (tenant_id, device_id, token_hash, label, created_at)"
-                " VALUES (%s, %s, %s, %s, %s)",
-                (self._scope.tenant.id, device_id, token_hash(token), label, clock.to_db(clock.now())),
-            )
+            device = await self.one(tx, device_id)
+            token_id, token = await insert_token(tx, self._scope.tenant.id, device_id, label)
             await self._audit(tx, "token.create", device, {"token": token_id, "label": label})
-            return token_id
+            return token_id, token
 
-        return await self._scope.database.run(work), token
+        return await self._scope.database.run(work)
 
     async def revoke_token(self, device_id: int, token_id: int) -> None:
         """The token stops working with the next request. Raises `NotFound`."""
         self._scope.require_person("revoke device tokens")
 
         async def work(tx: Transaction) -> None:
-            device = await self._one(tx, device_id)
+            device = await self.one(tx, device_id)
             changed = await tx.execute(
                 "UPDATE device_token SET revoked_at = %s"
                 " WHERE tenant_id = %s AND device_id = %s AND id = %s AND revoked_at IS NULL",
@@ -192,7 +212,8 @@ class Devices:
         )
         return [_device(row, [path for device_id, path in sources if device_id == row[0]]) for row in rows]
 
-    async def _one(self, tx: Transaction, device_id: int) -> Device:
+    async def one(self, tx: Transaction, device_id: int) -> Device:
+        """One live device, as this transaction sees it. Raises `NotFound`."""
         found = await self._select(tx, " AND id = %s", device_id)
         if not found:
             raise NotFound("device")
@@ -266,7 +287,7 @@ class Devices:
             tenant.billing_client, tenant.label, tenant.time_zone,
         )  # fmt: skip
 
-    async def _journal(self, tx: Transaction, line: records.Line) -> None:
+    async def journal(self, tx: Transaction, line: records.Line) -> None:
         """The last step of a change: its record in the tenant's own chain, durable before the commit."""
         head = await lock_head(tx, self._scope.tenant.id, TENANT_CHAIN)
         if head is None:
@@ -283,7 +304,8 @@ def _device(row: Row, sources: list[str]) -> Device:
     )  # fmt: skip
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """A device's name, without blanks around it. Raises `BadRequest`."""
     name = name.strip()
     if not 1 <= len(name) <= NAME_CHARACTERS_MAX:
         raise BadRequest(f"A device's name has 1 to {NAME_CHARACTERS_MAX} characters.")
