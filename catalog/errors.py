@@ -1,6 +1,8 @@
 """Everything the catalog refuses, with the offending value attached. No HTTP word: `web/errors.py` has the table."""
 
 from collections.abc import Sequence
+from enum import StrEnum
+from typing import Final
 
 from cas.digest import Digest
 
@@ -101,6 +103,47 @@ class ClaimLost(CatalogError):
 
     def __init__(self) -> None:
         super().__init__("The upload took too long to be kept. Send it again.")
+
+
+class TooOften(CatalogError):
+    """Somebody does this more often than a person would. `text` is a sentence; `seconds`: when to try again."""
+
+    def __init__(self, text: str, seconds: int) -> None:
+        super().__init__(f"{text} Wait {seconds // 60} minutes, then try again.")
+        self.seconds = seconds
+
+
+class TooManyWaiting(CatalogError):
+    """More computers wait to be connected than the service keeps at once."""
+
+    def __init__(self) -> None:
+        super().__init__("Too many computers wait to be connected right now. Try again in some minutes.")
+
+
+class NotConnected(CatalogError):
+    """A computer that asked to be connected has no token (yet), for a reason of RFC 8628, 3.5."""
+
+    def __init__(self, reason: "NotYet", interval_seconds: int | None = None) -> None:
+        super().__init__(_NOT_CONNECTED[reason])
+        self.reason = reason
+        self.interval_seconds = interval_seconds
+
+
+class NotYet(StrEnum):
+    """Why not, in the words of RFC 8628, 3.5. A code that was used or never given is `expired_token` too."""
+
+    PENDING = "authorization_pending"
+    SLOW_DOWN = "slow_down"
+    DENIED = "access_denied"
+    EXPIRED = "expired_token"
+
+
+_NOT_CONNECTED: Final = {
+    NotYet.PENDING: "Nobody has decided yet. Ask again after the interval.",
+    NotYet.SLOW_DOWN: "This was asked too soon. Wait for the longer interval from now on.",
+    NotYet.DENIED: "This computer was refused in the portal.",
+    NotYet.EXPIRED: "This code has expired or was used. Ask for a new one.",
+}
 
 
 class DatabaseUnavailable(CatalogError):

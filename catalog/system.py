@@ -8,6 +8,7 @@ import msgspec
 from cas.digest import Digest
 from catalog import audit, clock
 from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.connections import Connections
 from catalog.database import Database, Row, Transaction
 from catalog.errors import BadRequest, NotFound
 from catalog.packs import drop_pack, known_packs, unfinished_packs

@@ -222,6 +222,48 @@ class DeviceTokenView:
     label: str
 
 
+class System(StrEnum):
+    """The operating systems that `otb-cloud` runs on."""
+
+    LINUX = "linux"
+    MACOS = "macos"
+    WINDOWS = "windows"
+
+
+@dataclass(frozen=True, slots=True)
+class StartedConnection:
+    """What a computer that asks to be connected is told: its own secret, and the code for its person."""
+
+    device_code: str
+    user_code: str
+    expires_in_seconds: int
+    interval_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A computer that waits to be connected, as it described itself; `address`: where it asked from."""
+
+    id: int
+    code: str
+    name: str
+    system: System
+    kind: DeviceKind
+    address: str | None
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The end of a connection: the device's token, shown this once, and whose it is."""
+
+    token: str
+    device_id: int
+    device_name: str
+    tenant_label: str
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceToken:
     id: int
