@@ -53,7 +53,9 @@ class Blobs:
         """What counts in the quota, in bytes."""
         async with self._scope.database.reading() as tx:
             row = await tx.fetch_one(
-                "SELECT used_bytes + leased_bytes FROM ledger WHERE tenant_id = %s", (self._scope.tenant.id,)
+                "SELECT used_bytes + leased_bytes + (SELECT COALESCE(SUM(reserved_bytes), 0) FROM upload u"
+                " WHERE u.tenant_id = l.tenant_id AND u.finished_at IS NULL) FROM ledger l WHERE l.tenant_id = %s",
+                (self._scope.tenant.id,),
             )
         return int(row[0]) if row else 0
 

@@ -146,6 +146,28 @@ _NOT_CONNECTED: Final = {
 }
 
 
+class UploadLost(CatalogError):
+    """A newer writer has taken over this resumable upload."""
+
+    def __init__(self) -> None:
+        super().__init__("Another request has gone on with this upload, so this one was stopped. Ask for its offset.")
+
+
+class UploadExpired(CatalogError):
+    """The resumable upload was left alone for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("This upload was left alone for too long and has been removed. Begin it again.")
+
+
+class TooManyUploads(CatalogError):
+    """The tenant has begun more resumable uploads than it may have open."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"At most {limit:,} uploads may be open at once. Finish or delete some, then try again.")
+        self.limit = limit
+
+
 class DatabaseUnavailable(CatalogError):
     """MariaDB cannot be reached, or gave up on the statement. Nothing was changed, unless the text says otherwise."""
 

@@ -55,6 +55,7 @@ class Settings:
     session_seconds_max: int
     time_zone_default: str
     upload_bytes_max: int
+    upload_expires_hours: int
 
     @property
     def is_https(self) -> bool:
@@ -138,6 +139,7 @@ def _read(r: _Reader) -> Settings:
         session_seconds_max=r.number("SESSION_SECONDS_MAX", 7 * 86400, 60, 90 * 86400),
         time_zone_default=r.checked("TIME_ZONE_DEFAULT", "America/Toronto", _is_time_zone, _ZONE),
         upload_bytes_max=r.number("UPLOAD_BYTES_MAX", 1 << 40, 1, 1 << 50),
+        upload_expires_hours=r.number("UPLOAD_EXPIRES_HOURS", 24, 1, 24 * 30),
     )  # fmt: skip
 
 

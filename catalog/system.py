@@ -15,6 +15,7 @@ from catalog.packs import drop_pack, known_packs, unfinished_packs
 from catalog.possession import digest_list
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
+from catalog.uploads import UploadExpiry
 from catalog.values import Actor, BlobRow, ScrubRun, Tenant, VerificationRecord
 
 _SCRUB_COLUMNS: Final = "id, started_at, finished_at, last_blob_id, counts"
@@ -28,6 +29,7 @@ class SystemScope:
         self._database = database
         self._settings = settings
         self.sessions = Sessions(database, settings)
+        self.uploads = UploadExpiry(database)
         self.connections = Connections(database, settings)
 
     # -- tenants ----------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from catalog.exports import Exports
 from catalog.manifests import Manifests
 from catalog.scope import Scope
 from catalog.search import Search
+from catalog.uploads import Uploads
 from catalog.values import Actor, Tenant, Usage
 
 
@@ -25,6 +26,7 @@ class TenantScope:
         self.exports = Exports(scope)
         self.manifests = Manifests(scope)
         self.search = Search(scope)
+        self.uploads = Uploads(scope)
 
     @property
     def tenant(self) -> Tenant:
