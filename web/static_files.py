@@ -1,4 +1,8 @@
-"""`/static/`: styles, scripts and icons; the operator's own file of the same name wins."""
+"""`/static/`: styles, scripts and icons; the operator's own file of the same name wins.
+
+A Worker obeys the policy of its own script's answer, not the page's. So WebAssembly is allowed to the one script that
+hashes files, and to no page.
+"""
 
 from pathlib import Path
 
@@ -13,6 +17,9 @@ STATIC_PATH = "/static"
 CACHE_CONTROL = "public, max-age=300"
 """Short, since an operator's file may change at any time; the browser asks again with the entity tag."""
 
+WORKER_PATH = "built/hasher.js"
+WORKER_CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'"
+
 
 class _Folders(StaticFiles):
     """Looks in several folders, in order."""
@@ -24,6 +31,8 @@ class _Folders(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = CACHE_CONTROL
+        if path == WORKER_PATH:
+            response.headers["Content-Security-Policy"] = WORKER_CSP
         return response
 
 

@@ -29,6 +29,11 @@ UV = """#!/bin/sh
 echo "uv $* cache=$UV_CACHE_DIR downloads=$UV_PYTHON_DOWNLOADS" >>"$CALLS"
 """
 
+BUILD = """#!/bin/sh
+echo "build" >>"$CALLS"
+[ ! -e "$FOLDER/no-npm" ] || { echo "npm error network"; exit 1; }
+"""
+
 
 class Machine:
     """A checkout with nothing but tools/setup and a uv, on a machine that holds only the programs in `bin`."""
@@ -42,6 +47,8 @@ class Machine:
         text = (ROOT / "tools" / "setup").read_text().replace("PATH=$PATH:/usr/sbin:/sbin", "")
         self.program("apt-get", APT_GET)
         self._write(self.checkout / "tools" / "setup", text)
+        (self.checkout / "web" / "browser").mkdir(parents=True)
+        self._write(self.checkout / "web" / "browser" / "build", BUILD)
         (self.checkout / ".uv" / "bin").mkdir(parents=True)
         self._write(self.checkout / ".uv" / "bin" / "uv", UV)
         for name in SHELL_TOOLS:
@@ -86,22 +93,35 @@ def machine(tmp_path: Path) -> Machine:
 def test_what_is_missing_is_installed_without_questions_and_without_starting_a_service(machine: Machine) -> None:
     done = machine.setup("run")
     assert done.returncode == 0, done.stderr
-    update, install, sync = machine.calls()
+    update, install, sync, build = machine.calls()
     assert "update" in update
     assert f"install --no-install-recommends {NEEDED_TO_RUN} " in install
     for call in (update, install):
         assert "-o DPkg::Lock::Timeout=" in call
         assert "frontend=noninteractive runlevel=1 offline=1" in call
     assert sync == f"uv sync --frozen cache={machine.checkout}/.uv/cache downloads=never"
+    assert build == "build"
     assert f"Installing Debian packages: {NEEDED_TO_RUN}\n" in done.stderr
 
 
 def test_a_second_time_installs_nothing_and_says_nothing(machine: Machine) -> None:
     machine.setup("run")
     before = len(machine.calls())
+    (machine.checkout / "web" / "static" / "built").mkdir(parents=True)
+    (machine.checkout / "web" / "static" / "built" / ".stamp").touch()
     done = machine.setup("run")
     assert (done.returncode, done.stdout) == (0, "")
-    assert machine.calls()[before:] == [f"uv sync --frozen cache={machine.checkout}/.uv/cache downloads=never"]
+    assert "npm" not in done.stderr
+    sync = f"uv sync --frozen cache={machine.checkout}/.uv/cache downloads=never"
+    assert machine.calls()[before:] == [sync, "build"]
+
+
+def test_npm_that_fails_shows_its_words(machine: Machine) -> None:
+    (machine.folder / "no-npm").touch()
+    done = machine.setup("run")
+    assert done.returncode == 1
+    assert "npm error network" in done.stderr
+    assert "Bundling what the pages need from npm failed." in done.stderr
 
 
 def test_without_root_a_sentence_says_what_to_run(machine: Machine) -> None:

@@ -1,0 +1,3 @@
+// tus-js-client as one module without further imports: resumable sending of large files.
+
+export { Upload } from "tus-js-client";
