@@ -2,11 +2,7 @@
 
 import sys
 
-
-def main() -> int:
-    """Run one command; returns its exit code."""
-    return 0
-
+from otb_client.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())
