@@ -1,5 +1,6 @@
 """`Blob`: what writing returns and reading takes. `cas` keeps no index, so the caller keeps this value."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NewType
@@ -11,6 +12,20 @@ Location = NewType("Location", str)
 
 OWN_FILE: Final = Location("file")
 """The blob lies in a file of its own under `blobs/`."""
+
+
+_PACK_LOCATION: Final = re.compile(r"pack:([0-9a-f]{32}):(0|[1-9][0-9]{0,17})", re.ASCII)
+
+
+def pack_location(pack_id: str, offset: int) -> Location:
+    """`pack:<32 hex digits>:<offset>`: the blob's stored bytes begin there in that pack."""
+    return Location(f"pack:{pack_id}:{offset}")
+
+
+def parsed_pack_location(location: Location) -> tuple[str, int] | None:
+    """Pack id and offset, or None for any other location."""
+    match = _PACK_LOCATION.fullmatch(location)
+    return (match[1], int(match[2])) if match else None
 
 
 class Encoding(StrEnum):

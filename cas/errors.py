@@ -41,6 +41,14 @@ class PiecesDamaged(BlobDamaged):
     """A blob's piece digests are missing or wrong, so ranges of it cannot be checked; the blob itself may be whole."""
 
 
+class PackDamaged(CasError):
+    """A pack does not match its trailer, its index or its name; single blobs of it may be whole."""
+
+
+class PackFull(CasError):
+    """The pack takes no more blobs. Nothing was appended; what it holds can be finished."""
+
+
 class ObjectChanged(CasError):
     """Another object has taken the key meanwhile; nothing was moved."""
 

@@ -1,8 +1,10 @@
-"""`BlobReader`: a blob's bytes out, checked against its digest before the last of them is handed over."""
+"""`BlobReader`: a blob's bytes out, checked against its digest before the last of them is handed over; and
+`FileReader`, for blobs in files of their own."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from blake3 import blake3
 
@@ -20,8 +22,50 @@ Progress = Callable[[int], None]
 """Told how many stored bytes were read since the last call. May wait, or raise to stop."""
 
 
-class BlobReader:
-    """One open blob. Not for two threads at once. Raises `BlobMissing` at once; `BlobDamaged` as soon as it shows."""
+def checked_range(blob: Blob, offset: int, length: int) -> None:
+    """Raises ValueError unless the range lies inside the blob."""
+    if offset < 0 or length < 0 or offset + length > blob.size_bytes:
+        raise ValueError(f"{offset}+{length} lies outside of {blob.size_bytes} bytes")
+
+
+class BlobReader(ABC):
+    """One open blob. Not for two threads at once. Raises `BlobMissing` when made; `BlobDamaged` as soon as it shows."""
+
+    blob: Blob
+
+    @abstractmethod
+    def check_size(self) -> None:
+        """Raises `BlobDamaged` if the sizes alone tell that the blob is not whole."""
+
+    @abstractmethod
+    def chunks(self) -> Iterator[bytes]:
+        """The whole blob in order, about 1 MiB at a time. The last chunk comes only after the digest of all matched."""
+
+    @abstractmethod
+    def range(self, offset: int, length: int) -> Iterator[bytes]:
+        """Bytes `offset` to `offset + length`, which must lie inside; each is handed out only after the piece that
+        holds it was checked. Raises ValueError for a range outside."""
+
+    @abstractmethod
+    def verify(self, progress: Progress | None = None) -> None:
+        """Re-read and re-hash everything, from the medium where that can be. Raises `BlobDamaged`, at last
+        `PiecesDamaged`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is open. Allowed more than once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FileReader(BlobReader):
+    """A blob in a file of its own."""
 
     def __init__(self, backend: Backend, blob: Blob) -> None:
         if blob.location != OWN_FILE:
@@ -33,7 +77,6 @@ class BlobReader:
         self._table: SeekTable | None = None
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole blob in order, about 1 MiB at a time. The last chunk comes only after the digest of all matched."""
         self.check_size()
         hasher = blake3()
         last = b""
@@ -48,15 +91,10 @@ class BlobReader:
             yield last
 
     def range(self, offset: int, length: int) -> Iterator[bytes]:
-        """Bytes `offset` to `offset + length`, which must lie inside; each is handed out only after the piece that
-        holds it was checked. Raises ValueError for a range outside."""
-        if offset < 0 or length < 0 or offset + length > self.blob.size_bytes:
-            raise ValueError(f"{offset}+{length} lies outside of {self.blob.size_bytes} bytes")
+        checked_range(self.blob, offset, length)
         return self._range(offset, offset + length)
 
     def verify(self, progress: Progress | None = None) -> None:
-        """Re-read and re-hash everything, from the medium where that can be. Raises `BlobDamaged`, at last
-        `PiecesDamaged`."""
         self.check_size()
         self.object.forget_cached()
         digest, pieces = self._hashed(progress)
@@ -74,7 +112,6 @@ class BlobReader:
         return pieces
 
     def check_size(self) -> None:
-        """Raises `BlobDamaged` if the file has grown or shrunk."""
         if self.object.size_bytes != self.blob.stored_bytes:
             raise self._damaged(f"it takes {self.object.size_bytes} bytes instead of {self.blob.stored_bytes}")
 
@@ -82,14 +119,6 @@ class BlobReader:
         self.object.close()
         if self._pieces is not None:
             self._pieces.close()
-
-    def __enter__(self) -> "BlobReader":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # -- the whole
 

@@ -6,12 +6,12 @@ in `incoming/`, `place` gives them their name. `docs/concurrency.md` says what m
 """
 
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 
 from cas.backend import Backend, Data, ObjectReader
-from cas.blob import Blob
+from cas.blob import OWN_FILE, Blob, parsed_pack_location
 from cas.digest import Digest
 from cas.errors import (
     BlobDamaged,
@@ -31,13 +31,19 @@ from cas.layout import (
     blob_key,
     has_pieces,
     object_keys,
+    pack_folders,
+    pack_key,
+    pack_of_key,
     pieces_key,
     quarantine_key,
+    slice_quarantine_key,
     store_folders,
     trash_folder,
 )
+from cas.packreader import OpenPack, PackedReader
+from cas.packwriter import PackWriter, StagedPack
 from cas.part import PartHash, PartWriter
-from cas.reader import BlobReader, Progress
+from cas.reader import BlobReader, FileReader, Progress
 from cas.staged import Staged
 from cas.writer import BlobWriter
 
@@ -48,6 +54,7 @@ class BlobStore:
     def __init__(self, backend: Backend, store_id: str) -> None:
         self.store_id = store_id
         self._backend = backend
+        self._has_pack_folders = False
 
     @classmethod
     def initialise(cls, backend: Backend) -> str:
@@ -117,6 +124,22 @@ class BlobStore:
         """Drop a part that no writer has open; what is not there is no error."""
         self._backend.discard(name)
 
+    def pack(self) -> PackWriter:
+        """A writer for many small blobs. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        if not self._has_pack_folders:  # a store from before packs has none
+            self._backend.prepare(pack_folders())
+            self._has_pack_folders = True
+        return PackWriter(self._backend)
+
+    def place_pack(self, staged: StagedPack) -> tuple[Blob, ...]:
+        """Give a staged pack its name, durably, and return what it holds. On an error the temporary is gone and the
+        pack may be there or not. A pack without a blob leaves nothing. Raises `StoreReadOnly`, `StoreFull`,
+        `StoreFailed`."""
+        with staged:
+            if staged.blobs:
+                self._backend.publish({staged.sealed.name: pack_key(staged.pack_id)})
+        return staged.blobs
+
     def clear_incoming(self, keep: Collection[str] = ()) -> int:
         """Drop what killed writers left behind, but these parts, and say how many. Only under the exclusive store
         lock."""
@@ -129,7 +152,7 @@ class BlobStore:
 
     def read(self, blob: Blob) -> BlobReader:
         """The blob's bytes. Raises `BlobMissing`, and `BlobDamaged` where the file's size already tells."""
-        reader = BlobReader(self._backend, blob)
+        reader = self._reader(blob)
         try:
             reader.check_size()
         except BlobDamaged:
@@ -140,14 +163,53 @@ class BlobStore:
     def check(self, blob: Blob, progress: Progress | None = None) -> None:
         """Re-read and re-hash all of it. Raises `BlobMissing`, `BlobDamaged` or, where nothing but the piece digests is
         wrong, `PiecesDamaged` (see `mend_pieces`); `BlobUnreadable` if the medium refuses."""
-        with BlobReader(self._backend, blob) as reader:
+        with self._reader(blob) as reader:
             reader.verify(progress)
+
+    def _reader(self, blob: Blob) -> BlobReader:
+        place = parsed_pack_location(blob.location)
+        return FileReader(self._backend, blob) if place is None else PackedReader(self._backend, blob, place[0])
+
+    # -- packs as wholes
+
+    def packs(self) -> Iterator[tuple[str, int]]:
+        """Id and size in bytes of every pack, in order of id."""
+        for info in self._backend.list(f"{PACKS}/"):
+            if (pack_id := pack_of_key(info.key)) is not None:
+                yield pack_id, info.size_bytes
+
+    def open_pack(self, pack_id: str) -> OpenPack:
+        """A pack, for reading many of its slices. The caller closes it. Raises `BlobMissing`."""
+        return OpenPack(self._backend, pack_id)
+
+    def read_index(self, pack_id: str) -> tuple[Blob, ...]:
+        """What a pack says that it holds, in order of offset; enough to make the rows again. Proven by the index's own
+        digest; the slices are not read. Raises `BlobMissing`, `PackDamaged`, `BlobUnreadable`."""
+        with OpenPack(self._backend, pack_id) as pack:
+            return pack.blobs()
+
+    def check_pack(self, pack_id: str, progress: Progress | None = None) -> tuple[Blob, ...]:
+        """Re-read all of a pack once, trailer, index and every slice, and return what it holds. Raises `BlobMissing`,
+        `PackDamaged`, `BlobUnreadable`."""
+        with OpenPack(self._backend, pack_id) as pack:
+            return pack.verify(progress)
+
+    def trash_pack(self, pack_id: str, day: date) -> None:
+        """Move a pack into that day's trash; what is not there is no error. The caller has seen to it that no blob's
+        row points into it. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        folder = trash_folder(day)
+        self._backend.prepare([folder])
+        with suppress(BlobMissing):
+            self._backend.move(pack_key(pack_id), f"{folder}/{pack_id}.pack")  # an id never comes twice
 
     # -- leaving
 
     def trash(self, blob: Blob, day: date) -> None:
-        """Move the blob into that day's trash; what is not there is no error. The caller has seen to it that nothing
-        names the blob and nothing can come to name it. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        """Move the blob into that day's trash; what is not there is no error. A blob in a pack stays: its bytes are
+        dead, and go when the pack is rewritten. The caller has seen to it that nothing names the blob and nothing can
+        come to name it. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        if blob.location != OWN_FILE:
+            return
         folder, mark = trash_folder(day), secrets.token_hex(4)  # the same bytes may come and go twice in a day
         self._backend.prepare([folder])
         for key in object_keys(blob):
@@ -159,20 +221,34 @@ class BlobStore:
     def quarantine(self, blob: Blob) -> bool:
         """Look again, and move the blob away if it is damaged indeed. False, and nothing moved, if it is whole by now:
         what is moved is the very file that was found damaged, never one that an upload has put in its place meanwhile.
-        Raises `BlobMissing`, `BlobUnreadable`, `StoreReadOnly`."""
+        Of a slice a copy goes to quarantine, and the pack stays as it is, for the sake of its other blobs. Raises
+        `BlobMissing`, `BlobUnreadable`, `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        if (place := parsed_pack_location(blob.location)) is not None:
+            return self._quarantine_slice(blob, *place)
         pieces = self._open_pieces(blob)
         try:
-            with BlobReader(self._backend, blob) as reader:
+            with FileReader(self._backend, blob) as reader:
                 return not _is_whole(reader) and self._move_away(reader, pieces)
         finally:
             if pieces is not None:
                 pieces.close()
 
     def mend_pieces(self, blob: Blob) -> None:
-        """Make the piece digests again, from bytes that match the digest. Raises `BlobDamaged`, `BlobMissing`."""
-        with BlobReader(self._backend, blob) as reader:
+        """Make the piece digests again, from bytes that match the digest; where a blob has none, it is only checked.
+        Raises `BlobDamaged`, `BlobMissing`."""
+        if blob.location != OWN_FILE:
+            self.check(blob)
+            return
+        with FileReader(self._backend, blob) as reader:
             pieces = reader.pieces()
         _publish(self._backend, pieces, pieces_key(blob.digest))
+
+    def _quarantine_slice(self, blob: Blob, pack_id: str, offset: int) -> bool:
+        with PackedReader(self._backend, blob, pack_id) as reader:
+            if _is_whole(reader):
+                return False
+            _publish(self._backend, reader.rest(), slice_quarantine_key(blob, pack_id, offset))
+            return True
 
     def _open_pieces(self, blob: Blob) -> ObjectReader | None:
         if not has_pieces(blob.encoding, blob.size_bytes):
@@ -182,7 +258,7 @@ class BlobStore:
         except BlobMissing:
             return None  # then there is nothing to take along
 
-    def _move_away(self, reader: BlobReader, pieces: ObjectReader | None) -> bool:
+    def _move_away(self, reader: FileReader, pieces: ObjectReader | None) -> bool:
         key, *pieces_keys = object_keys(reader.blob)
         mark = secrets.token_hex(4)  # an earlier damaged copy stays beside this one
         try:
