@@ -7,14 +7,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from cas.blob import OWN_FILE, Blob, Encoding, Location
+from cas.blob import OWN_FILE, Blob
 from cas.digest import Digest
 from catalog import clock
+from catalog.blob_rows import BLOB_COLUMNS, blob_of
 from catalog.database import DuplicateKey, Retry, Transaction
 from catalog.errors import ClaimLost, QuotaExceeded, TooMany
 from catalog.ledger import lock_ledger
-from catalog.packs import NewPack, begin_pack, drop_pack, receive_pack, sizes_by_id
-from catalog.possession import drop_expired, lease, possessed
+from catalog.packs import NewPack, begin_pack, drop_pack, receive_pack
+from catalog.possession import Possessed, drop_expired, lease, possessed
 from catalog.scope import Scope
 from catalog.values import Claim, Claimable
 
@@ -25,14 +26,6 @@ DELETING_WAIT_SECONDS: Final = 0.2
 DELETING_WAITS_MAX: Final = 25
 
 EMPTY: Final = Digest.of(b"")
-BLOB_COLUMNS: Final = "b.digest, b.size_bytes, b.stored_bytes, b.crc32, b.encoding, b.location"
-
-
-def blob_of(
-    digest: bytes, size_bytes: int, stored_bytes: int, crc32: int, encoding: str, location: str
-) -> Blob:  # fmt: skip
-    """The value of a row's `BLOB_COLUMNS`."""
-    return Blob(Digest(bytes(digest)), size_bytes, stored_bytes, crc32, Encoding(encoding), Location(location))
 
 
 class Blobs:
@@ -109,13 +102,13 @@ class Blobs:
 
     async def _receive(self, tx: Transaction, pack: NewPack) -> dict[Digest, Claim] | None:
         ledger = await lock_ledger(tx, self._scope.tenant)
-        before = await possessed(tx, self._scope.tenant.id, [blob.digest for blob in pack.blobs])
-        ids = await receive_pack(tx, pack)
-        if ids is None:
+        received = await receive_pack(tx, pack)
+        if received is None:
             return None
-        await lease(tx, ledger, sizes_by_id(ids, pack.blobs))
+        sizes = {received.ids[blob.digest]: blob.size_bytes for blob in pack.blobs}
+        had = await lease(tx, ledger, sizes, received.new) - received.healed
         await ledger.store(tx)
-        return {digest: Claim(blob_id, digest, digest in before) for digest, blob_id in ids.items()}
+        return {digest: Claim(blob_id, digest, blob_id in had) for digest, blob_id in received.ids.items()}
 
     async def _unless_deleting(self, work: Callable[[Transaction], Awaitable[T | None]]) -> T:
         """Run the transaction, again while the sweep deletes one of its blobs."""
@@ -163,23 +156,25 @@ async def _claim_one(tx: Transaction, facts: Claimable) -> int | None:
     return int(blob_id)
 
 
-async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> None:
-    """The placed blob becomes live, where the claimed row still stands. Raises `ClaimLost` where it does not.
+async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> Possessed:
+    """The placed blob becomes live, where the claimed row still stands; returns the row's facts. Raises `ClaimLost`
+    where it does not.
 
     A row that was live keeps its own facts, unless its bytes were known to be damaged: then the new copy heals it.
     """
     row = await tx.fetch_one(
-        "SELECT b.state, v.outcome FROM `blob` b LEFT JOIN verification v ON v.blob_id = b.id"
-        " WHERE b.id = %s AND b.digest = %s FOR UPDATE",
+        f"SELECT b.state, v.outcome, b.media_type, {BLOB_COLUMNS} FROM `blob` b"
+        " LEFT JOIN verification v ON v.blob_id = b.id WHERE b.id = %s AND b.digest = %s FOR UPDATE",
         (blob_id, blob.digest.raw),
     )
     if row is None or row[0] == "deleting":
         raise ClaimLost
-    state, outcome = row
+    state, outcome, media_type, *columns = row
     if state == "live" and outcome in (None, "good"):
-        return
+        return Possessed(blob_id, blob_of(*columns), media_type, is_leased=False)
     await tx.execute(
         "UPDATE `blob` SET state = 'live', stored_bytes = %s, encoding = %s, location = %s WHERE id = %s",
         (blob.stored_bytes, str(blob.encoding), blob.location, blob_id),
     )
     await tx.execute("DELETE FROM verification WHERE blob_id = %s AND outcome <> 'good'", (blob_id,))
+    return Possessed(blob_id, blob, media_type, is_leased=False)

@@ -11,7 +11,8 @@ from typing import Final
 
 from cas.digest import Digest
 from catalog import audit, clock, records
-from catalog.blobs import BLOB_COLUMNS, blob_of, confirm
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, id_list
+from catalog.blobs import confirm
 from catalog.chains import Head, advance, later, lock_head
 from catalog.changes import AddDirectory, AddFile, AddKnown, AddLink, Change
 from catalog.database import Transaction
@@ -27,6 +28,7 @@ from catalog.values import Area, CommitResult, EntryKind, Manifest, Removal
 CHANGES_PER_MANIFEST_MAX: Final = 50_000
 NOTE_CHARACTERS_MAX: Final = 500
 _IDS_PER_STATEMENT: Final = 1_000
+_ROWS_PER_STATEMENT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,16 @@ class _Commit:
         self._note = note
         self._results: dict[int, CommitResult] = {}
         self._proof: tuple[int, int, Digest] | None = None
+        self._facts: dict[int, Possessed] = {}
 
     async def work(self, tx: Transaction) -> dict[int, CommitResult]:
         self._results, self._proof = {}, None
         ledger = await lock_ledger(tx, self._scope.tenant)
         heads = [await self._head(tx, device_id) for device_id in sorted(self._changes)]
         every = [change for part in self._changes.values() for change in part]
+        self._facts = {}
         for change in sorted((c for c in every if isinstance(c, AddFile)), key=lambda c: c.blob.digest):
-            await confirm(tx, change.blob_id, change.blob)
+            self._facts[change.blob_id] = await confirm(tx, change.blob_id, change.blob)
         known = await self._known(tx, every)
         written = [await self._device(tx, ledger, head, known) for head in heads]
         await ledger.store(tx)
@@ -122,7 +126,7 @@ class _Commit:
         plan = Plan(Tree(tx, self._scope.tenant.id, head.device_id), ledger, known, clock.to_ns(at))
         await _load(plan.tree, changes)
         left = [await plan.apply(change) for change in changes]
-        await refer(tx, ledger, {node.blob_id: node.size_bytes for node in plan.added if node.blob_id is not None})
+        await self._refer(tx, ledger, plan, known)
         ledger.charge(plan.charged_bytes)
         for node in plan.added:
             node.id = ledger.take_id()
@@ -139,6 +143,15 @@ class _Commit:
             [0 if node is None else node.id for node in left],
         )
         return None if plan.is_empty else _Written(head, at, manifest, await self._lines(tx, plan, manifest))
+
+    async def _refer(self, tx: Transaction, ledger: Ledger, plan: Plan, known: Mapping[Digest, Possessed]) -> None:
+        """The blobs that the plan names are the tenant's own from now on."""
+        rows = {had.blob_id: had for had in known.values()}
+        self._facts |= rows
+        named = {node.blob_id: node.size_bytes for node in plan.added if node.blob_id is not None}
+        # The empty blob is everyone's, with a row of the tenant's own or without.
+        leases = {blob_id: had.is_leased for blob_id, had in rows.items() if had.blob.size_bytes}
+        await refer(tx, ledger, named, leases)
 
     def _manifest(self, head: Head, plan: Plan, at: datetime) -> Manifest:
         actor = self._scope.actor
@@ -183,7 +196,9 @@ class _Commit:
         )  # fmt: skip
 
     async def _lines(self, tx: Transaction, plan: Plan, manifest: Manifest) -> list[records.Line]:
-        facts = await _blob_facts(tx, {node.blob_id for node in plan.added if node.blob_id is not None})
+        named = {node.blob_id for node in plan.added if node.blob_id is not None}
+        rows = self._facts | await _blob_rows(tx, named - self._facts.keys())
+        facts = {blob_id: _facts_line(rows[blob_id]) for blob_id in named}
         lines: list[records.Line] = [
             records.ManifestLine(
                 manifest.device_id, manifest.sequence, manifest.at, manifest.actor_kind, manifest.actor, manifest.note
@@ -251,35 +266,50 @@ async def _update_by_id(tx: Transaction, sql: str, params: Sequence[object], ids
 
 
 async def _insert_entries(tx: Transaction, tenant_id: int, nodes: Sequence[Node], manifest: Manifest) -> None:
+    """Rows as literals, which costs half of what bound parameters do: ints, words of this code, and bytes as hex."""
     at = clock.to_db(manifest.at)
-    await tx.execute_many(
-        "INSERT INTO entry (tenant_id, id, device_id, area, node_id, parent_id, name, name_fold, kind, media_kind,"
-        " blob_id, size_bytes, mode, mtime_ns, taken_ns, link_target, added_seq, added_at)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-        [
-            (tenant_id, n.id, manifest.device_id, str(n.area), n.node_id, n.parent_id, n.name, fold(n.name),
-             str(n.kind), str(media_kind(n.name)), n.blob_id, n.size_bytes, n.mode, n.mtime_ns, n.taken_ns,
-             n.link_target, manifest.sequence, at)
-            for n in nodes
-        ],
-    )  # fmt: skip
-
-
-async def _blob_facts(tx: Transaction, blob_ids: set[int]) -> dict[int, records.BlobFacts]:
-    facts: dict[int, records.BlobFacts] = {}
-    ids = sorted(blob_ids)
-    for start in range(0, len(ids), _IDS_PER_STATEMENT):
-        part = ids[start : start + _IDS_PER_STATEMENT]
-        rows = await tx.fetch_all(
-            f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b WHERE b.id IN ({','.join(['%s'] * len(part))})",
-            part,
+    behind = f"{manifest.sequence:d},'{at}')"
+    for start in range(0, len(nodes), _ROWS_PER_STATEMENT):
+        rows = ",".join(
+            [
+                f"({tenant_id:d},{n.id:d},{manifest.device_id:d},'{n.area.value}',{n.node_id:d},{n.parent_id:d},"
+                f"{_hex(n.name)},_utf8mb4 {_hex(fold(n.name).encode())},'{n.kind.value}','{media_kind(n.name).value}',"
+                f"{_int(n.blob_id)},{n.size_bytes:d},{_int(n.mode)},{n.mtime_ns:d},{_int(n.taken_ns)},"
+                f"{_hex(n.link_target)},{behind}"
+                for n in nodes[start : start + _ROWS_PER_STATEMENT]
+            ]
         )
+        await tx.execute(
+            "INSERT INTO entry (tenant_id, id, device_id, area, node_id, parent_id, name, name_fold, kind, media_kind,"
+            " blob_id, size_bytes, mode, mtime_ns, taken_ns, link_target, added_seq, added_at)"
+            f" VALUES {rows}"
+        )
+
+
+def _hex(value: bytes | None) -> str:
+    return "NULL" if value is None else f"x'{value.hex()}'"
+
+
+def _int(value: int | None) -> str:
+    return "NULL" if value is None else f"{value:d}"
+
+
+async def _blob_rows(tx: Transaction, blob_ids: set[int]) -> dict[int, Possessed]:
+    found: dict[int, Possessed] = {}
+    ids = sorted(blob_ids)
+    for start in range(0, len(ids), _ROWS_PER_STATEMENT):
+        part = id_list(ids[start : start + _ROWS_PER_STATEMENT])
+        rows = await tx.fetch_all(f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b WHERE b.id IN ({part})")
         for blob_id, media_type, *columns in rows:
-            blob = blob_of(*columns)
-            facts[blob_id] = records.BlobFacts(
-                blob.digest.hex, blob.size_bytes, blob.stored_bytes, blob.crc32, str(blob.encoding), media_type
-            )
-    return facts
+            found[blob_id] = Possessed(blob_id, blob_of(*columns), media_type, is_leased=False)
+    return found
+
+
+def _facts_line(row: Possessed) -> records.BlobFacts:
+    blob = row.blob
+    return records.BlobFacts(
+        blob.digest.hex, blob.size_bytes, blob.stored_bytes, blob.crc32, str(blob.encoding), row.media_type
+    )
 
 
 def _add_line(node: Node, blob: records.BlobFacts | None) -> records.AddLine:

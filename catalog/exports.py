@@ -11,7 +11,7 @@ from typing import Final
 from blake3 import blake3
 
 from catalog import audit, clock
-from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.blob_rows import BLOB_COLUMNS, blob_of
 from catalog.database import Row, Transaction
 from catalog.entries import Entries
 from catalog.errors import BadPath, BadRequest, NotFound, Purged, TooMany

@@ -2,6 +2,7 @@
 
 import mimetypes
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 from catalog.values import MediaKind
@@ -51,6 +52,8 @@ def fold(name: bytes) -> str:
 
     As Unicode's compatibility caseless match (The Unicode Standard, 3.13, D146), less the marks.
     """
+    if name.isascii():
+        return name.decode("ascii").lower()[:FOLD_CHARACTERS_MAX]  # the same, without the steps that change nothing
     text = name.decode("utf-8", "replace")
     for _ in range(2):
         text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
@@ -59,14 +62,24 @@ def fold(name: bytes) -> str:
 
 def media_type(name: bytes) -> str:
     """The media type that the name's extension promises, else application/octet-stream."""
-    extension = "." + name.decode("utf-8", "replace").rpartition(".")[2].lower()
-    known = _MORE_TYPES.get(extension)
-    return known or _TYPES.guess_type("x" + extension, strict=False)[0] or "application/octet-stream"
+    return _type_of(name.rpartition(b".")[2])
 
 
 def media_kind(name: bytes) -> MediaKind:
     """What a person would call a file of this name."""
-    of_type = media_type(name)
+    return _kind_of(name.rpartition(b".")[2])
+
+
+@lru_cache(maxsize=4_096)
+def _type_of(ending: bytes) -> str:
+    extension = "." + ending.decode("utf-8", "replace").lower()
+    known = _MORE_TYPES.get(extension)
+    return known or _TYPES.guess_type("x" + extension, strict=False)[0] or "application/octet-stream"
+
+
+@lru_cache(maxsize=4_096)
+def _kind_of(ending: bytes) -> MediaKind:
+    of_type = _type_of(ending)
     major = of_type.partition("/")[0]
     if major in {"image", "video", "audio"}:
         return MediaKind(major)

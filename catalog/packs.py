@@ -5,15 +5,15 @@ server left; it turns `live` in the transaction that makes its blobs live. A pac
 placed: its place in a new pack is its alone, so no sweep can take it for another's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cas.blob import Blob
 from cas.digest import Digest
 from catalog import clock
+from catalog.blob_rows import digest_list, id_list
 from catalog.database import Database, DuplicateKey, Retry, Transaction
-from catalog.possession import digest_list, id_list
 
 _PER_STATEMENT: Final = 1_000
 
@@ -25,6 +25,15 @@ class NewPack:
     pack_id: str
     stored_bytes: int
     blobs: Sequence[Blob]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPack:
+    """Digest → blob id of all in the pack; the ids of the rows that are new, and of those whose copy was damaged."""
+
+    ids: dict[Digest, int]
+    new: set[int]
+    healed: set[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +58,8 @@ async def drop_pack(database: Database, pack_id: str) -> None:
         await tx.execute("DELETE FROM pack WHERE id = %s AND state = 'pending'", (bytes.fromhex(pack_id),))
 
 
-async def receive_pack(tx: Transaction, pack: NewPack) -> dict[Digest, int] | None:
-    """Make the pack and its blobs live; digest → blob id. None while the sweep deletes one of them: try again.
+async def receive_pack(tx: Transaction, pack: NewPack) -> ReceivedPack | None:
+    """Make the pack and its blobs live. None while the sweep deletes one of them: try again.
 
     Of two healthy copies the older location wins, and the slice here is dead from its beginning; where the older copy
     is known to be damaged, or was never finished, this one takes its place.
@@ -59,8 +68,7 @@ async def receive_pack(tx: Transaction, pack: NewPack) -> dict[Digest, int] | No
     there = await _lock(tx, list(by_digest))
     if any(row.state == "deleting" for row in there.values()):
         return None
-    ids = {digest: row.blob_id for digest, row in there.items()}
-    ids |= await _insert(tx, [blob for digest, blob in by_digest.items() if digest not in there])
+    made = await _insert(tx, [blob for digest, blob in by_digest.items() if digest not in there])
     await _touch(tx, [row.blob_id for row in there.values()])
     healed = [(row.blob_id, by_digest[digest]) for digest, row in there.items() if _needs_copy(row)]
     await _heal(tx, healed)
@@ -69,7 +77,8 @@ async def receive_pack(tx: Transaction, pack: NewPack) -> dict[Digest, int] | No
         "UPDATE pack SET state = 'live', blob_count = %s, stored_bytes = %s, dead_bytes = %s WHERE id = %s",
         (len(by_digest), pack.stored_bytes, dead_bytes, bytes.fromhex(pack.pack_id)),
     )
-    return ids
+    ids = {**made, **{digest: row.blob_id for digest, row in there.items()}}
+    return ReceivedPack(ids, set(made.values()), {row.blob_id for row in there.values() if row.is_damaged})
 
 
 async def known_packs(database: Database, pack_ids: Sequence[str]) -> set[str]:
@@ -147,8 +156,3 @@ async def _heal(tx: Transaction, copies: Sequence[tuple[int, Blob]]) -> None:
     if copies:
         ids = id_list(blob_id for blob_id, _ in copies)
         await tx.execute(f"DELETE FROM verification WHERE blob_id IN ({ids}) AND outcome <> 'good'")
-
-
-def sizes_by_id(ids: Mapping[Digest, int], blobs: Sequence[Blob]) -> dict[int, int]:
-    """Blob id → size in bytes."""
-    return {ids[blob.digest]: blob.size_bytes for blob in blobs}

@@ -105,10 +105,13 @@ class Plan:
     def _possessed(self, change: AddKnown) -> tuple[int, int]:
         if change.digest not in self.known:
             raise NotPossessed([change.digest])
-        blob_id, size, _ = self.known[change.digest]
-        if size != change.size_bytes:
-            raise BadRequest(f"The file {change.path} has {size:,} bytes, not {change.size_bytes:,}. Read it again.")
-        return blob_id, size
+        known = self.known[change.digest]
+        size_bytes = known.blob.size_bytes
+        if size_bytes != change.size_bytes:
+            raise BadRequest(
+                f"The file {change.path} has {size_bytes:,} bytes, not {change.size_bytes:,}. Read it again."
+            )
+        return known.blob_id, size_bytes
 
     async def _directory(self, path: EntryPath, area: Area) -> int:
         """The id of the directory at `path`, made with its parents where it is missing."""

@@ -4,12 +4,14 @@ What always holds: a lease counts in the quota (`ledger.leased_bytes`) from the 
 manifest names them or it expires; whoever changes a lease holds the tenant's ledger locked.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
+from cas.blob import Blob
 from cas.digest import Digest
 from catalog import clock
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
 from catalog.database import Transaction
 from catalog.ledger import Ledger
 
@@ -22,18 +24,9 @@ class Possessed(NamedTuple):
     """A blob that the tenant may name. `is_leased`: no entry has named it yet."""
 
     blob_id: int
-    size_bytes: int
+    blob: Blob
+    media_type: str | None
     is_leased: bool
-
-
-def digest_list(digests: Iterable[Digest]) -> str:
-    """Digests as hex literals for `IN (…)`: safe for this type alone, and twice as fast as bound parameters."""
-    return ",".join(f"x'{digest.hex}'" for digest in digests)
-
-
-def id_list(ids: Iterable[int]) -> str:
-    """Ids as literals for `IN (…)`; ints alone."""
-    return ",".join(map(str, map(int, ids)))
 
 
 async def possessed(tx: Transaction, tenant_id: int, digests: Sequence[Digest]) -> dict[Digest, Possessed]:
@@ -45,41 +38,48 @@ async def possessed(tx: Transaction, tenant_id: int, digests: Sequence[Digest]) 
     for start in range(0, len(digests), _PER_STATEMENT):
         part = digest_list(digests[start : start + _PER_STATEMENT])
         rows = await tx.fetch_all(
-            "SELECT b.digest, b.id, b.size_bytes, p.leased_until IS NOT NULL FROM `blob` b"
+            f"SELECT b.id, b.media_type, p.leased_until IS NOT NULL, {BLOB_COLUMNS} FROM `blob` b"
             f" LEFT JOIN possession p ON p.tenant_id = {int(tenant_id)} AND p.blob_id = b.id"
             " LEFT JOIN verification v ON v.blob_id = b.id AND v.outcome <> 'good'"
             f" WHERE b.digest IN ({part}) AND b.state IN ('live', 'condemned') AND v.blob_id IS NULL"
             " AND (b.size_bytes = 0 OR p.tenant_id IS NOT NULL"
             " AND (p.leased_until IS NULL OR p.leased_until > UTC_TIMESTAMP(6)))"
         )
-        for digest, blob_id, size_bytes, is_leased in rows:
-            known[Digest(bytes(digest))] = Possessed(blob_id, size_bytes, bool(is_leased))
+        for blob_id, media_type, is_leased, *columns in rows:
+            blob = blob_of(*columns)
+            known[blob.digest] = Possessed(blob_id, blob, media_type, bool(is_leased))
     return known
 
 
-async def lease(tx: Transaction, ledger: Ledger, received: Mapping[int, int]) -> None:
-    """The tenant possesses these blobs (id → size in bytes) for a while. Raises `QuotaExceeded`."""
+async def lease(tx: Transaction, ledger: Ledger, received: Mapping[int, int], new: Collection[int] = ()) -> set[int]:
+    """The tenant possesses these blobs (id → size in bytes) for a while; returns those that it possessed before.
+
+    `new`: rows of this transaction, which nobody can possess yet. Raises `QuotaExceeded`.
+    """
     await drop_expired(tx, ledger)
-    ids = sorted(received)
-    had = await _among(tx, ledger.tenant.id, ids)
-    fresh = [blob_id for blob_id in ids if blob_id not in had]
+    had = await _among(tx, ledger.tenant.id, [blob_id for blob_id in sorted(received) if blob_id not in new])
+    fresh = sorted(received.keys() - had.keys())
     ledger.charge_lease(sum(received[blob_id] for blob_id in fresh))
     now = clock.now()
     until, at = (clock.to_db(moment) for moment in (now + timedelta(hours=LEASE_HOURS), now))
     for part in _parts(fresh):
         rows = ",".join(f"({ledger.tenant.id:d},{blob_id:d},'{until}','{at}')" for blob_id in part)
         await tx.execute(f"INSERT INTO possession (tenant_id, blob_id, leased_until, created_at) VALUES {rows}")
-    for part in _parts([blob_id for blob_id in ids if blob_id in had]):
+    for part in _parts(sorted(blob_id for blob_id, is_leased in had.items() if is_leased)):
         await tx.execute(
             f"UPDATE possession SET leased_until = '{until}' WHERE tenant_id = {ledger.tenant.id:d}"
             f" AND blob_id IN ({id_list(part)}) AND leased_until IS NOT NULL"
         )
+    return set(had)
 
 
-async def refer(tx: Transaction, ledger: Ledger, named: Mapping[int, int]) -> None:
-    """Entries name these blobs (id → size in bytes) from now on: possessed for good, and no lease is counted."""
+async def refer(tx: Transaction, ledger: Ledger, named: Mapping[int, int], known: Mapping[int, bool]) -> None:
+    """Entries name these blobs (id → size in bytes) from now on: possessed for good, and no lease is counted.
+
+    `known`: of some the caller has read already that the tenant has a row (id → whether it is a lease).
+    """
     ids = sorted(named)
-    had = await _among(tx, ledger.tenant.id, ids)
+    had = {**known, **await _among(tx, ledger.tenant.id, [blob_id for blob_id in ids if blob_id not in known])}
     leased = [blob_id for blob_id in ids if had.get(blob_id)]
     ledger.leased_bytes = max(0, ledger.leased_bytes - sum(named[blob_id] for blob_id in leased))
     for part in _parts(leased):

@@ -7,12 +7,11 @@ import msgspec
 
 from cas.digest import Digest
 from catalog import audit, clock
-from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list
 from catalog.connections import Connections
 from catalog.database import Database, Row, Transaction
 from catalog.errors import BadRequest, NotFound
 from catalog.packs import drop_pack, known_packs, unfinished_packs
-from catalog.possession import digest_list
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
 from catalog.uploads import UploadExpiry
