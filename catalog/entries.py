@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from catalog import clock, cursors
-from catalog.blobs import BLOB_COLUMNS, blob_of
+from catalog.blob_rows import BLOB_COLUMNS, blob_of
 from catalog.changes import DeleteEntry, EntryChange, RecoverEntry, RenameEntry
 from catalog.commit import commit
 from catalog.database import Row, Transaction
@@ -85,8 +85,8 @@ class Entries:
         if not path.names:
             raise NotFound("file")
         async with self._scope.database.reading() as tx:
-            sequence = await self._sequence_at(tx, device_id, at)
-            parent_id = await self._directory(tx, device_id, area, path.parent, sequence)
+            sequence = await self.sequence_at(tx, device_id, at)
+            parent_id = await self.directory_at(tx, device_id, area, path.parent, sequence)
             rows = await tx.fetch_all(
                 f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.parent_id = %s"
                 f" AND e.name = %s AND {alive(sequence)}",
@@ -108,8 +108,8 @@ class Entries:
         """A directory, now or at a moment: directories first, then files and links, by name. Raises `NotFound`."""
         _check_limit(limit)
         async with self._scope.database.reading() as tx:
-            sequence = await self._sequence_at(tx, device_id, at)
-            parent_id = await self._directory(tx, device_id, area, path, sequence)
+            sequence = await self.sequence_at(tx, device_id, at)
+            parent_id = await self.directory_at(tx, device_id, area, path, sequence)
             sql = (
                 f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {ENTRY_TABLES}"
                 f" WHERE e.tenant_id = %s AND e.parent_id = %s AND {alive(sequence)}"
@@ -222,7 +222,7 @@ class Entries:
             return sql, params
         return sql + " AND e.device_id = %s", [*params, self._scope.only_device]
 
-    async def _sequence_at(self, tx: Transaction, device_id: int, at: datetime | None) -> int | None:
+    async def sequence_at(self, tx: Transaction, device_id: int, at: datetime | None) -> int | None:
         """The last manifest up to a moment: 0 before the first; None means now."""
         self._scope.reach(device_id)
         if at is None:
@@ -234,7 +234,7 @@ class Entries:
         )
         return int(row[0]) if row else 0
 
-    async def _directory(
+    async def directory_at(
         self, tx: Transaction, device_id: int, area: Area, path: EntryPath, sequence: int | None
     ) -> int:
         """The directory at a path, as of a manifest. Raises `NotFound`."""

@@ -19,6 +19,14 @@ class NotFound(CatalogError):
         self.what = what
 
 
+class BlobsNotFound(NotFound):
+    """The tenant does not possess bytes with these digests."""
+
+    def __init__(self, digests: Sequence[Digest]) -> None:
+        super().__init__(f"blob: {digests[0].hex}" + (f" (and {len(digests) - 1:,} more)" if len(digests) > 1 else ""))
+        self.digests = list(digests)
+
+
 class Purged(CatalogError):
     """What was asked for was here and was deleted for good."""
 

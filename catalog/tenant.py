@@ -6,9 +6,11 @@ from catalog.connections import Approvals
 from catalog.devices import Devices
 from catalog.entries import Entries
 from catalog.exports import Exports
+from catalog.holdings import Holdings
 from catalog.manifests import Manifests
 from catalog.scope import Scope
 from catalog.search import Search
+from catalog.trees import Trees
 from catalog.uploads import Uploads
 from catalog.values import Actor, Tenant, Usage
 
@@ -24,8 +26,10 @@ class TenantScope:
         self.devices = Devices(scope)
         self.entries = Entries(scope)
         self.exports = Exports(scope)
+        self.holdings = Holdings(scope)
         self.manifests = Manifests(scope)
         self.search = Search(scope)
+        self.trees = Trees(scope)
         self.uploads = Uploads(scope)
 
     @property
