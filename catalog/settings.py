@@ -49,6 +49,7 @@ class Settings:
     otb_portal_url: str
     public_url: str
     brand_dir: Path | None
+    client_dir: Path | None
     quota_default_bytes: int
     hold_days: int
     session_idle_seconds: int
@@ -133,6 +134,7 @@ def _read(r: _Reader) -> Settings:
         otb_portal_url=r.checked("OTB_PORTAL_URL", "https://portal.outsidethebox.top", _is_url, "an http(s) URL"),
         public_url=r.checked("PUBLIC_URL", "https://otb-cloud.outsidethebox.top", _is_public_url, _PUBLIC),
         brand_dir=r.path("BRAND_DIR"),
+        client_dir=r.path("CLIENT_DIR"),
         quota_default_bytes=r.number("QUOTA_DEFAULT_BYTES", 1 << 40, 0, 1 << 60),
         hold_days=r.number("HOLD_DAYS", 30, 0, 3650),
         session_idle_seconds=r.number("SESSION_IDLE_SECONDS", 12 * 3600, 60, 30 * 86400),

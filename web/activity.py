@@ -31,7 +31,7 @@ class Event(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Action:
-    """`words` in the filter; `sentence` of one event, with {subject} and the numbers of its detail."""
+    """`words` in the filter; `sentence` of one event, with {subject} and what its detail says."""
 
     words: str
     sentence: str
@@ -51,6 +51,8 @@ _ACTIONS: Final[Mapping[str, _Action]] = {
     "device.remove": _Action("Devices removed", "Removed the device {subject}", "devices"),
     "token.create": _Action("Tokens made", "Made the token “{label}” for {subject}", "key"),
     "token.revoke": _Action("Tokens revoked", "Revoked a token of {subject}", "key"),
+    "connect.approve": _Action("Computers connected", "Connected the computer “{computer}” as {subject}", "laptop"),
+    "connect.refuse": _Action("Computers refused", "Refused to connect the computer {subject}", "alert"),
     "sign_in": _Action("Sign-ins", "Signed in", "sign-in"),
     "sign_in.refused": _Action("Refused sign-ins", "A sign-in was refused ({reason})", "alert"),
     "sign_out": _Action("Sign-outs", "Signed out", "sign-out"),
@@ -83,6 +85,7 @@ def event_words(event: Event) -> str:
     return known.sentence.format(
         subject=event.subject,
         label=event.detail.get("label") or "unnamed",
+        computer=event.detail.get("computer") or "unnamed",
         reason=str(event.detail.get("reason") or "no reason given").replace("_", " "),
         members="1 item" if members == 1 else f"{members:,} items",
     )

@@ -19,6 +19,7 @@ from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.errors import DatabaseUnavailable
 from catalog.settings import Settings
+from web.client_wheel import CLIENT_DIR, load_wheel
 from web.error_answers import answer_error
 from web.handoff import HandoffVerifier
 from web.limits import DATABASE_WAIT_SECONDS, READ_THREADS, WRITE_THREADS
@@ -67,7 +68,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.callback(writers.close)
         stack.callback(readers.close)
         pages = Pages(settings.brand_dir, settings.otb_portal_url)
-        yield Services(settings, catalog, store, verifier, pages, writers, readers)
+        wheel = load_wheel(settings.client_dir or CLIENT_DIR)
+        yield Services(settings, catalog, store, verifier, pages, writers, readers, wheel)
 
 
 async def _open_catalog(settings: Settings, journal: Journal, store_id: str) -> Catalog:

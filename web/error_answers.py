@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from catalog.errors import CatalogError, TenantSuspended
+from web import after_sign_in
 from web.answers import problem_answer, request_id
 from web.errors import NotSignedIn, Problem, StaffWithoutGrant, WebError, problem_of
 from web.handoff import Refusal
@@ -38,7 +39,7 @@ async def _page(request: Request, error: Exception, problem: Problem) -> Respons
     held = services(request)
     match error:
         case NotSignedIn():
-            return held.pages.render("sign_in_required.html", 401, expired=error.expired)
+            return _sign_in_first(request, error)
         case StaffWithoutGrant(session=session):
             status = 200 if request.scope["path"] == "/" else 403
             name = session.staff.name if session.staff else ""
@@ -48,6 +49,14 @@ async def _page(request: Request, error: Exception, problem: Problem) -> Respons
                 "handoff_refused.html", 403, reason=Refusal.SUSPENDED, request_id=request_id(request)
             )
     return await error_page(request, await _caller(request), problem)
+
+
+def _sign_in_first(request: Request, error: NotSignedIn) -> Response:
+    pages, comes_back = services(request).pages, after_sign_in.is_remembered(request)
+    answer = pages.render("sign_in_required.html", 401, expired=error.expired, comes_back=comes_back)
+    if comes_back:
+        after_sign_in.remember(request, answer)
+    return answer
 
 
 async def _caller(request: Request) -> Caller | None:

@@ -18,6 +18,8 @@ _GOOD: Final = {
     "saved": ("Saved.", "Saved."),
     "renamed": ("Renamed.", "Renamed."),
     "token_revoked": ("The token was revoked.", "The token was revoked."),
+    "connected": ("Approved. The computer finishes connecting by itself in a few seconds.",) * 2,
+    "connection_refused": ("Refused. That computer gets nothing.",) * 2,
     "device_removed": ("The device was removed.", "The device was removed."),
 }
 _BAD: Final = {"choose": "Choose one or more files first."}

@@ -5,6 +5,7 @@ Tests hold the two, and real answers, together.
 
 from typing import Any, Final
 
+from catalog.connections import CODE_SECONDS, WAITING_MAX, WAITING_OF_NETWORK_MAX
 from catalog.values import Area, DateKind, MediaKind
 from web.limits import (
     AUDIT_ITEMS_MAX,
@@ -356,3 +357,39 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
 }
 
 JSON_LIMIT_TEXT: Final = f"A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} MiB where nothing else is said."
+    "/api/v1/connect": {
+        "post": {
+            "summary": "A computer asks to be connected: the device authorization grant (RFC 8628), as JSON",
+            "description": (
+                f"The code lives {CODE_SECONDS // 60} minutes. The account's owner types it at `verification_uri`. At"
+                f" most {WAITING_MAX:,} computers wait at once, {WAITING_OF_NETWORK_MAX} of one address."
+            ),
+            "security": [],
+            "requestBody": _json_body("NewConnection"),
+            "responses": {
+                "201": _answer("StartedConnection", "Ask `/api/v1/connect/token` every `interval` seconds now."),
+                "400": _COMMON["400"],
+                "429": _problem("Too many wait already, of this address."),
+                "503": _COMMON["503"],
+            }
+            | _LARGE
+            | _TYPED,
+        }
+    },
+    "/api/v1/connect/token": {
+        "post": {
+            "summary": "The token of a computer that was approved",
+            "security": [],
+            "requestBody": _json_body("DeviceCode"),
+            "responses": {
+                "200": _answer("Connected", "The token is shown this once."),
+                "400": _problem(
+                    "`error` says why not, as RFC 8628 has it: `authorization_pending`; `slow_down`, with the longer"
+                    " `interval` from now on; `access_denied`; `expired_token`, also of a code that was used."
+                ),
+                "503": _COMMON["503"],
+            }
+            | _LARGE
+            | _TYPED,
+        }
+    },

@@ -3,7 +3,8 @@
 from enum import StrEnum
 from typing import Any, Final
 
-from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role
+from catalog.errors import NotYet
+from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role, System
 from web.limits import DIGESTS_MAX, MANIFEST_ENTRIES_MAX
 
 Schema = dict[str, Any]
@@ -12,6 +13,7 @@ TEXT: Final[Schema] = {"type": "string"}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 FLAG: Final[Schema] = {"type": "boolean"}
 TIME: Final[Schema] = {"type": "string", "format": "date-time", "description": "RFC 3339 in UTC."}
+URI: Final[Schema] = {"type": "string", "format": "uri"}
 ID: Final[Schema] = {"type": "string", "pattern": "^[0-9]{1,19}$"}
 DIGEST: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "BLAKE3-256 in hex."}
 BASE64URL: Final[Schema] = {
@@ -71,6 +73,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "detail": TEXT,
             "request": TEXT,
             "missing": list_of(DIGEST, DIGESTS_MAX),
+            "error": one_of(NotYet),
+            "interval": COUNT,
         },
         "required": ["type", "title", "status", "detail", "request"],
     },
@@ -206,5 +210,21 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Events": page_of("events", "Event"),
+    "NewConnection": record(
+        {"name": {"type": "string", "minLength": 1, "maxLength": 100}, "system": one_of(System)},
+        {"kind": one_of(DeviceKind)},
+    ),
+    "StartedConnection": record(
+        {
+            "device_code": TEXT,
+            "user_code": {"type": "string", "pattern": "^[A-Z]{4}-[A-Z]{4}$"},
+            "verification_uri": URI,
+            "verification_uri_complete": URI,
+            "expires_in": COUNT,
+            "interval": COUNT,
+        }
+    ),
+    "DeviceCode": record({"device_code": TEXT}),
+    "Connected": record({"token": TEXT, "device": record({"id": ID, "name": TEXT}), "tenant": TEXT}),
     "Health": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }

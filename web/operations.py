@@ -4,6 +4,7 @@ from typing import Final
 
 from web import (
     api_account,
+    api_connect,
     api_devices,
     api_entries,
     api_exports,
@@ -11,6 +12,8 @@ from web import (
     api_manifests,
     pages_devices,
     pages_files,
+    client_files,
+    pages_connect,
     pages_handoff,
     pages_home,
     probes,
@@ -60,6 +63,8 @@ PAGES: Final[tuple[Operation, ...]] = (
     open_to_all("POST", "/auth/handoff", pages_handoff.handoff),
     open_to_all("POST", "/sign-out", pages_home.sign_out),
     page("/", pages_home.dashboard),
+    open_to_all("POST", "/api/v1/connect", api_connect.start_connection),
+    open_to_all("POST", "/api/v1/connect/token", api_connect.collect_token),
     page("/devices", pages_devices.devices_page),
     form("/devices", pages_devices.create_device),
     page("/devices/{device}", pages_devices.device_page),
@@ -77,3 +82,8 @@ PAGES: Final[tuple[Operation, ...]] = (
 )
 
 OPERATIONS: Final = API + PAGES
+    page("/connect", pages_connect.connect_page),
+    form("/connect", pages_connect.decide),
+    open_to_all("GET", "/connect/install.sh", client_files.get_install_sh),
+    open_to_all("GET", "/connect/install.ps1", client_files.get_install_ps1),
+    open_to_all("GET", "/connect/{wheel}.whl", client_files.get_wheel),

@@ -7,6 +7,7 @@ from catalog.errors import BadRequest, Conflict, NotAllowed
 from catalog.values import Area, Device, DeviceKind, EntryPath
 from web.answers import see_other
 from web.bodies import Form, field
+from web.client_files import offered_lines
 from web.errors import problem_of
 from web.limits import PAGE_ITEMS_MAX
 from web.notices import with_notice
@@ -104,6 +105,7 @@ async def _show(
         tokens=await caller.scope.devices.tokens(device.id) if may_manage else [],
         removable=await _is_empty(caller, device),
         may_manage=may_manage,
+        install=offered_lines(services(request)),
         problem=str(error) if error else None,
         **context,
     )

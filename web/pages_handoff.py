@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from catalog.errors import DatabaseUnavailable, HandoffReplayed, TenantSuspended
 from catalog.values import HandoffClaims
+from web import after_sign_in
 from web.answers import no_content, request_id, see_other
 from web.bodies import field, parse_form, read_form
 from web.errors import TooLarge
@@ -46,7 +47,8 @@ async def _sign_in(request: Request, token: str) -> Response:
         return _refused(request, Refusal.REPLAYED, 403)
     except TenantSuspended:
         return _refused(request, Refusal.SUSPENDED, 403)
-    answer = see_other("/")
+    answer = see_other(after_sign_in.destination(request))
+    after_sign_in.forget(request, answer)
     set_cookie(answer, held.settings, SESSION_COOKIE, session, held.settings.session_seconds_max)
     return answer
 

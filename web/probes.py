@@ -14,11 +14,15 @@ async def livez(_request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """The database answers and the store is there. 503 otherwise; a read-only store is told, and still serves reads."""
+    """The database answers and the store is there. 503 otherwise.
+
+    A read-only store is told, and still serves reads; so is a missing otb-cloud, without which no computer connects.
+    """
     held = services(request)
     try:
         await held.catalog.ready()
     except DatabaseUnavailable:
         return json_answer({"status": "unavailable", "database": "unavailable"}, 503)
     is_read_only = await held.readers.run(lambda: held.store.read_only_reason) is not None
-    return json_answer({"status": "ok", "database": "ok", "store": "read-only" if is_read_only else "ok"})
+    parts = {"store": "read-only" if is_read_only else "ok", "client": "ok" if held.client_wheel else "missing"}
+    return json_answer({"status": "ok", "database": "ok"} | parts)

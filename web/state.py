@@ -10,6 +10,7 @@ from catalog.catalog import Catalog
 from catalog.settings import Settings
 from web import limits
 from web.admission import Incoming, Slots
+from web.client_wheel import Wheel
 from web.download_log import DownloadLog
 from web.handoff import HandoffVerifier
 from web.templating import Pages
@@ -27,6 +28,7 @@ class Services:
     pages: Pages
     writers: Workers
     readers: Workers
+    client_wheel: Wheel | None = None
     uploads: Slots = field(
         default_factory=lambda: Slots(limits.UPLOADS_AT_ONCE, "uploads", limits.UPLOADS_AT_ONCE_OF_TENANT)
     )

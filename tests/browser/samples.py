@@ -13,6 +13,7 @@ from cas.digest import Digest
 from catalog.values import (
     Area,
     AuditEvent,
+    Connection,
     Device,
     DeviceKind,
     DeviceToken,
@@ -22,8 +23,10 @@ from catalog.values import (
     MediaKind,
     Removal,
     Role,
+    System,
     Usage,
 )
+from web.client_files import InstallLine
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
 GIB: Final = 1 << 30
@@ -101,6 +104,10 @@ DEVICES: Final = [
     Device(2, "Maya’s phone", DeviceKind.PHONE, [], NOW, NOW - timedelta(days=1), 3_120, 64 * GIB),
     Device(3, "studio PC", DeviceKind.WORKPC, ["D:\\Projects"], NOW, NOW - timedelta(days=12), 146, 31 * GIB),
     Device(4, "old tablet", DeviceKind.TABLET, [], NOW, None, 0, 0),
+]
+INSTALL: Final = [
+    InstallLine("Linux and macOS", "Terminal", "curl -fsSL https://otb-cloud.example.com/connect/install.sh | sh"),
+    InstallLine("Windows", "PowerShell", "irm https://otb-cloud.example.com/connect/install.ps1 | iex"),
 ]
 KINDS: Final = [kind.value for kind in DeviceKind]
 MEDIA_KINDS: Final = [kind.value for kind in MediaKind]
@@ -227,6 +234,7 @@ def samples() -> Iterator[Sample]:
     """Every page in every state worth looking at."""
     yield from _ways_in()
     yield from _devices()
+    yield from _connecting()
     yield from _files()
     yield from _finding()
 
@@ -269,14 +277,42 @@ def _devices() -> Iterator[Sample]:
     }
     yield Sample("/x/devices-refused", "devices.html", common("devices", devices=DEVICES, kinds=KINDS, **refused))
     device = {"device": DEVICES[0], "kinds": KINDS, "tokens": TOKENS, "removable": False, "may_manage": True}
+    device["install"] = INSTALL
     yield Sample("/devices/1", "device.html", common("devices", **device))
     made = device | {
         "new_token": {"label": "nas", "token": "otb_1_6hKq2Zr8vXw0YtB4nLmPcD3sFgJ7aE9u"},
         "notice": {"tone": "good", "text": "Saved."},
     }
     yield Sample("/x/device-token", "device.html", common("devices", **made))
-    bare = {"device": DEVICES[3], "kinds": KINDS, "tokens": [], "removable": True, "may_manage": True}
+    bare = {"device": DEVICES[3], "kinds": KINDS, "tokens": [], "removable": True, "may_manage": True, "install": []}
     yield Sample("/devices/4", "device.html", common("devices", **bare))
+
+
+def _connecting() -> Iterator[Sample]:
+    page = {"install": INSTALL, "may_approve": True, "code": ""}
+    yield Sample("/connect", "connect.html", common("devices", **page))
+    gone = {"code": "bcdf <b>", "problem": "No computer waits with this code. Compare it with the computer’s screen."}
+    yield Sample("/x/connect-wrong", "connect.html", common("devices", **page | gone), 404)
+    member = common("devices", **page | {"may_approve": False, "install": []})
+    yield Sample("/x/connect-member", "connect.html", member)
+    asking = Connection(
+        1,
+        "WDJB-MJHT",
+        "maya’s-\u202eomen <b>",
+        System.MACOS,
+        DeviceKind.LAPTOP,
+        "2001:db8:85a3::8a2e:370:7334",
+        NOW,
+        NOW,
+    )
+    decision = {"connection": asking, "devices": DEVICES, "kinds": KINDS}
+    new = {"form": {"device": "new", "name": "maya’s <b>", "kind": "laptop"}}
+    yield Sample("/x/connect-new", "connect_decide.html", common("devices", **decision | new))
+    again = {"form": {"device": "1", "name": "laptop", "kind": "laptop"}}
+    yield Sample("/x/connect-again", "connect_decide.html", common("devices", **decision | again))
+    taken = {"problem": "You have a device named “laptop” already. Choose it, or another name.", "devices": []}
+    yield Sample("/x/connect-first", "connect_decide.html", common("devices", **decision | new | taken), 409)
+    yield Sample("/x/connect-sign-in", "sign_in_required.html", {"portal_url": PORTAL, "comes_back": True}, 401)
 
 
 def _files() -> Iterator[Sample]:

@@ -12,7 +12,7 @@ NEEDED_TO_RUN = "mariadb-client-core mariadb-server-core"
 # Everything that the script itself uses, and nothing that it may install.
 SHELL_TOOLS = (
     *("sh", "env", "dirname", "uname", "sort", "tr", "id", "mkdir", "cut", "flock", "tail", "grep", "sleep"),
-    *("rm", "printf", "python3", "cat", "touch", "chmod", "echo"),
+    *("rm", "mv", "find", "cksum", "printf", "python3", "cat", "touch", "chmod", "echo"),
 )
 
 APT_GET = """#!/bin/sh
@@ -27,7 +27,10 @@ esac
 UV = """#!/bin/sh
 [ "$1" != --version ] || { echo "uv 0.13.9"; exit; }
 echo "uv $* cache=$UV_CACHE_DIR downloads=$UV_PYTHON_DOWNLOADS" >>"$CALLS"
+[ "$1" != build ] || { [ ! -e "$FOLDER/no-hatchling" ] || { echo "no hatchling here"; exit 2; }
+    mkdir web/client.new; touch web/client.new/otb_cloud_client-0.1.0-py3-none-any.whl; }
 """
+BUILD_CLIENT = "uv build --wheel --out-dir web/client.new tools/upload"
 
 BUILD = """#!/bin/sh
 echo "build" >>"$CALLS"
@@ -49,6 +52,9 @@ class Machine:
         self._write(self.checkout / "tools" / "setup", text)
         (self.checkout / "web" / "browser").mkdir(parents=True)
         self._write(self.checkout / "web" / "browser" / "build", BUILD)
+        self.client_source = self.checkout / "tools" / "upload" / "main.py"
+        self.client_source.parent.mkdir()
+        self.client_source.write_text("first")
         (self.checkout / ".uv" / "bin").mkdir(parents=True)
         self._write(self.checkout / ".uv" / "bin" / "uv", UV)
         for name in SHELL_TOOLS:
@@ -93,7 +99,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_what_is_missing_is_installed_without_questions_and_without_starting_a_service(machine: Machine) -> None:
     done = machine.setup("run")
     assert done.returncode == 0, done.stderr
-    update, install, sync, build = machine.calls()
+    update, install, sync, build, client = machine.calls()
     assert "update" in update
     assert f"install --no-install-recommends {NEEDED_TO_RUN} " in install
     for call in (update, install):
@@ -101,6 +107,8 @@ def test_what_is_missing_is_installed_without_questions_and_without_starting_a_s
         assert "frontend=noninteractive runlevel=1 offline=1" in call
     assert sync == f"uv sync --frozen cache={machine.checkout}/.uv/cache downloads=never"
     assert build == "build"
+    assert client.startswith(BUILD_CLIENT)
+    assert [file.suffix for file in (machine.checkout / "web" / "client").glob("otb*")] == [".whl"]
     assert f"Installing Debian packages: {NEEDED_TO_RUN}\n" in done.stderr
 
 
@@ -114,6 +122,24 @@ def test_a_second_time_installs_nothing_and_says_nothing(machine: Machine) -> No
     assert "npm" not in done.stderr
     sync = f"uv sync --frozen cache={machine.checkout}/.uv/cache downloads=never"
     assert machine.calls()[before:] == [sync, "build"]
+
+
+def test_the_client_is_built_again_when_its_source_changed_and_only_then(machine: Machine) -> None:
+    machine.setup("run")
+    built = []
+    for change in (lambda: None, lambda: machine.client_source.write_text("second"), machine.client_source.unlink):
+        before = len(machine.calls())
+        change()
+        assert machine.setup("run").returncode == 0
+        built.append(any(call.startswith(BUILD_CLIENT) for call in machine.calls()[before:]))
+    assert built == [False, True, True]
+    machine.client_source.write_text("third")
+    (machine.folder / "no-hatchling").touch()
+    done = machine.setup("run")
+    assert done.returncode == 1
+    assert "Building otb-cloud failed." in done.stderr
+    assert "no hatchling here" in done.stderr
+    assert (machine.checkout / "web" / "client").is_dir()
 
 
 def test_npm_that_fails_shows_its_words(machine: Machine) -> None:
