@@ -5,8 +5,8 @@ Errors of `cas` and `catalog` know no HTTP; errors that only HTTP has are define
 table is a fault of ours: status 500, the request's id, and no detail.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Final
 
@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from cas import errors as cas
 from cas.blob import Blob
+from cas.digest import Digest
 from catalog import errors as catalog
 from catalog.values import SessionView
 from web.limits import BODY_BYTES_PER_SECOND_MIN, BODY_WINDOW_SECONDS, DIGESTS_MAX, RETRY_AFTER_SECONDS
@@ -22,6 +23,8 @@ from web.ranges import RangeNotSatisfiable
 TYPE_PREFIX: Final = "tag:outsidethebox.top,2026:otb-cloud/problems/"
 """A tag URI (RFC 4151): it identifies a kind of problem and is not meant to be opened."""
 
+
+TUS_VERSION: Final = "1.0.0"
 
 _DAMAGED: Final = (
     "The stored copy of this file is damaged. It was not sent, and the operators have been told."
@@ -99,6 +102,16 @@ class ContentDamaged(WebError):
         self.blob = blob
 
 
+class BlobsTooLarge(WebError):
+    """Blobs that are read one by one, not with others."""
+
+    def __init__(self, digests: Sequence[Digest], limit_bytes: int) -> None:
+        super().__init__(
+            f"Blobs of more than {limit_bytes:,} bytes are not read with others. Get the content of their files."
+        )
+        self.digests = list(digests)
+
+
 class Busy(WebError):
     """More of this at once than the server takes."""
 
@@ -115,6 +128,47 @@ class NoClient(WebError):
 
 class Disconnected(WebError):
     """The client went away before its body was whole. Nobody is there to be answered."""
+
+
+class WrongTusVersion(WebError):
+    """The client speaks another version of tus, or none."""
+
+    def __init__(self) -> None:
+        super().__init__("This server speaks tus 1.0.0. Send Tus-Resumable: 1.0.0.")
+
+
+class OffsetConflict(WebError):
+    """The client goes on at another place than where the upload stands."""
+
+    def __init__(self, offset_bytes: int) -> None:
+        super().__init__(f"This upload stands at {offset_bytes:,} bytes. Go on from there.")
+        self.offset_bytes = offset_bytes
+
+
+class ChecksumMismatch(WebError):
+    def __init__(self) -> None:
+        super().__init__("The bytes of this request do not match its Upload-Checksum. None was kept: send them again.")
+
+
+class UploadStalled(TooSlow):
+    """A resumable upload came too slowly; what came is kept."""
+
+    def __init__(self) -> None:
+        WebError.__init__(
+            self,
+            f"Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second came for {BODY_WINDOW_SECONDS} seconds,"
+            " so this request was stopped. What came is kept: ask for the offset and go on.",
+        )
+
+
+class FinishFailed(WebError):
+    """All bytes of a resumable upload came, and `cause` kept them from becoming a file. `is_kept`: the upload."""
+
+    def __init__(self, cause: Exception, *, is_kept: bool) -> None:
+        kept = "The upload is kept: ask for its offset and go on."
+        super().__init__(kept if is_kept else "The upload was removed: begin it again.")
+        self.cause = cause
+        self.is_kept = is_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +226,9 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     catalog.TooOften: _Rule(429, "too-often", "Too many tries"),
     catalog.TooManyWaiting: _Rule(503, "too-many-waiting", "Too many at once", None, _LATER),
     catalog.NotConnected: _Rule(400, "not-connected", "Not connected"),
+    catalog.UploadLost: _Rule(409, "upload-taken", "Another request goes on with this upload"),
+    catalog.UploadExpired: _Rule(410, "upload-expired", "The upload has expired"),
+    catalog.TooManyUploads: _Rule(429, "too-many-uploads", "Too many uploads are open"),
     catalog.DatabaseUnavailable: _Rule(503, "database-unavailable", "Not available right now", None, _SOON),
     cas.BadDigest: _Rule(400, "bad-digest", "The digest cannot be read", "A digest has 64 lower-case hex digits."),
     cas.DigestMismatch: _Rule(
@@ -212,8 +269,12 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     CsrfRefused: _Rule(403, "csrf", "The form is out of date"),
     CrossSite: _Rule(403, "cross-site", "Refused"),
     WrongHost: _Rule(421, "wrong-host", "Wrong host"),
+    BlobsTooLarge: _Rule(422, "blobs-too-large", "Too large to be read with others"),
     TooLarge: _Rule(413, "too-large", "Too large"),
     WrongMediaType: _Rule(415, "media-type", "The body has another form than wanted"),
+    WrongTusVersion: _Rule(412, "tus-version", "Another version of tus"),
+    OffsetConflict: _Rule(409, "offset", "The upload stands elsewhere"),
+    ChecksumMismatch: _Rule(460, "checksum-mismatch", "The bytes do not match their checksum"),
     TooSlow: _Rule(408, "too-slow", "The upload was too slow"),
     NoClient: _Rule(503, "no-client", "Nothing to install here", None, _LATER),
     Busy: _Rule(503, "busy", "Too many at once", None, _SOON),
@@ -230,6 +291,8 @@ def problem_of(error: BaseException) -> Problem:
     """What to tell the client of an error."""
     if isinstance(error, HTTPException):
         return _of_http(error)
+    if isinstance(error, FinishFailed):
+        return _of_finish(error)
     for kind in type(error).__mro__:
         rule = _TABLE.get(kind)
         if rule is not None:
@@ -249,6 +312,13 @@ def problem_of(error: BaseException) -> Problem:
     )
 
 
+def _of_finish(error: FinishFailed) -> Problem:
+    """The cause's problem, and what became of the upload."""
+    cause = problem_of(error.cause)
+    extra = {**cause.extra, "upload": "kept" if error.is_kept else "removed"}
+    return replace(cause, detail=f"{cause.detail} {error}", extra=extra)
+
+
 def _of_http(error: HTTPException) -> Problem:
     phrase = HTTPStatus(error.status_code).phrase
     slug, sentence = _HTTP_SENTENCES.get(error.status_code, (phrase.lower().replace(" ", "-"), phrase + "."))
@@ -257,13 +327,15 @@ def _of_http(error: HTTPException) -> Problem:
 
 def _extra(error: BaseException) -> dict[str, object]:
     match error:
-        case catalog.NotPossessed():
+        case catalog.NotPossessed() | catalog.BlobsNotFound():
             return {"missing": [digest.hex for digest in error.digests[:DIGESTS_MAX]]}
+        case BlobsTooLarge():
+            return {"large": [digest.hex for digest in error.digests]}
         case catalog.QuotaExceeded():
             return {"quota": error.limit_bytes, "used": error.used_bytes, "wanted": error.wanted_bytes}
         case catalog.NotConnected():
             return {"error": str(error.reason)} | _interval(error.interval_seconds)
-        case catalog.TooMany():
+        case catalog.TooMany() | catalog.TooManyUploads():
             return {"limit": error.limit}
         case _:
             return {}
@@ -283,6 +355,10 @@ def _headers(error: BaseException, rule: _Rule) -> dict[str, str]:
         headers["WWW-Authenticate"] = 'Bearer realm="otb-cloud"'
     if isinstance(error, TooSlow):
         headers["Connection"] = "close"
+    if isinstance(error, WrongTusVersion):
+        headers["Tus-Version"] = TUS_VERSION
+    if isinstance(error, OffsetConflict):
+        headers["Upload-Offset"] = str(error.offset_bytes)
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size_bytes}"
     return headers

@@ -5,7 +5,7 @@ The OpenAPI document quotes them, and tests reach each of them.
 
 from typing import Final
 
-from catalog import audit, blobs, commit, entries
+from catalog import audit, blobs, commit, entries, holdings, trees, uploads
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -20,8 +20,17 @@ FORM_FIELDS_MAX: Final = 10_000
 """A selection of a folder's files is one field per file."""
 DIGESTS_MAX: Final = blobs.DIGESTS_PER_REQUEST_MAX
 """Of one `blobs/missing`."""
+BATCH_BODY_BYTES_MAX: Final = 64 * MIB
+BATCH_BLOBS_MAX: Final = 10_000
+"""Of one `POST blobs`; each blob at most `cas.layout.PACK_BLOB_BYTES_MAX`."""
 ENTRY_IDS_MAX: Final = entries.ENTRIES_PER_REQUEST_MAX
 """Of one rename, delete, recover or export."""
+
+READ_BLOBS_MAX: Final = holdings.READ_DIGESTS_MAX
+READ_BYTES_MAX: Final = 64 * MIB
+"""Of one `blobs/read`; each blob at most `cas.layout.PACK_BLOB_BYTES_MAX`."""
+TREE_ITEMS: Final = 1_000
+TREE_ITEMS_MAX: Final = trees.PAGE_MAX
 
 CONNECT_BODY_BYTES_MAX: Final = 4 * KIB
 """Of a computer that asks to be connected: a name, or a code."""
@@ -50,6 +59,30 @@ RETRY_AFTER_SECONDS: Final = 5
 BODY_WINDOW_SECONDS: Final = 60
 """Time spent waiting for the client's bytes, after which the average is judged."""
 BODY_BYTES_PER_SECOND_MIN: Final = 16 * KIB
+UPLOADS_OPEN_MAX: Final = uploads.UPLOADS_OPEN_MAX
+"""Resumable uploads of one account that are not finished."""
+UPLOAD_METADATA_BYTES_MAX: Final = uploads.METADATA_BYTES_MAX
+UPLOAD_METADATA_KEYS_MAX: Final = 50
+UPLOAD_CHECKSUM_CHARACTERS_MAX: Final = 200
+PARTS_WRITTEN_AT_ONCE: Final = 16
+PARTS_WRITTEN_AT_ONCE_OF_TENANT: Final = 8
+"""Resumable uploads hold memory only while their bytes flow, some 8 MiB each; others wait their turn."""
+PART_PENDING_BYTES: Final = 64 * KIB
+"""What a resumable upload may hold in memory without a turn."""
+PART_FLOW_SECONDS: Final = 0.5
+"""A block that takes longer than this to fill gives the turn back."""
+PART_IDLE_SECONDS: Final = 1.0
+PART_SAVE_BYTES: Final = 64 * MIB
+PART_SAVE_SECONDS: Final = 5.0
+PART_SAVE_SECONDS_OF_FEW: Final = 30.0
+"""How much of a resumable upload a killed server may forget: so many bytes, or what came in so many seconds; where that
+is less than 1 MiB, in some more."""
+REHASH_BYTES: Final = 64 * MIB
+REHASHED_AT_ONCE: Final = 2
+"""Parts that a restarted server reads again, in steps of so many bytes."""
+HASHES_KEPT_MAX: Final = 2_048
+EXPIRY_SECONDS: Final = 60.0
+EXPIRED_AT_ONCE: Final = 200
 QUOTA_STEP_BYTES: Final = 64 * MIB
 """An upload of unknown length reserves its room in such steps."""
 
