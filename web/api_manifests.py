@@ -1,4 +1,4 @@
-"""`/api/v1/devices/{device}/manifests` and `/api/v1/blobs/missing`: many files at once, by digests already sent."""
+"""`/api/v1/devices/{device}/manifests`: many files at once, by digests already sent."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +16,6 @@ from web.answers import json_answer
 from web.bodies import check_length, decode_json, media_type, read_body, read_json
 from web.limits import (
     AUDIT_ITEMS_MAX,
-    DIGESTS_MAX,
     JSON_BODY_BYTES_MAX,
     MANIFEST_BODY_BYTES_MAX,
     MANIFEST_ENTRIES_MAX,
@@ -69,10 +68,6 @@ class RemovedLine(msgspec.Struct, forbid_unknown_fields=True):
     removed: str | PathInBytes
 
 
-class Digests(msgspec.Struct, forbid_unknown_fields=True):
-    digests: list[str]
-
-
 async def commit_manifest(request: Request, caller: Caller) -> Response:
     """All changes or none. 409 names the digests whose bytes have not been sent."""
     with _room_for_body(request, caller):
@@ -103,15 +98,6 @@ async def list_manifests(request: Request, caller: Caller) -> Response:
         path_id(request, "device"), cursor_of(query), page_limit(query, AUDIT_ITEMS_MAX)
     )
     return json_answer({"manifests": [manifest_json(manifest) for manifest in page.items], "next": page.next})
-
-
-async def missing_blobs(request: Request, caller: Caller) -> Response:
-    """Which digests this tenant has yet to send. Says nothing about what others have."""
-    wanted = await read_json(request, Digests)
-    if len(wanted.digests) > DIGESTS_MAX:
-        raise TooMany(DIGESTS_MAX, "digests")
-    missing = await caller.scope.blobs.missing([Digest.from_hex(text) for text in wanted.digests])
-    return json_answer({"missing": [digest.hex for digest in missing]})
 
 
 async def _read_manifest(request: Request) -> NewManifest:

@@ -1,7 +1,8 @@
 """What a server that was killed left behind is cleared away at the next start, and only by a server that is alone.
 
-Staged bytes in `incoming/` belong to nobody then, and neither do claims that were never committed: their files, where
-they were placed, go to the trash, and their rows go. Nothing of it was ever acknowledged.
+Staged bytes in `incoming/` belong to nobody then, but for the parts of uploads that can be resumed. Neither do claims
+and packs that were never committed: their files, where they were placed, go to the trash, and their rows go. Nothing of
+it was ever acknowledged.
 """
 
 import asyncio
@@ -26,13 +27,14 @@ async def clear_leftovers(lock: StoreLock, store: BlobStore, catalog: Catalog) -
     """
     if lock.try_alone() and store.read_only_reason is None:
         try:
-            dropped = await asyncio.to_thread(store.clear_incoming)
-            taken_back = await _take_back_claims(store, catalog)
+            # Uploads that can be resumed keep their parts; those that expired lose them when the server runs.
+            dropped = await asyncio.to_thread(store.clear_incoming, await catalog.system.uploads.parts())
+            taken_back = await _take_back_claims(store, catalog) + await _take_back_packs(store, catalog)
         except CasError:
             # Reading must go on where writing cannot: the next start, or the sweep, tries again.
             log.exception("leftovers in the store could not be cleared")
         else:
-            log.info("cleared %d staged files and %d claims", dropped, taken_back)
+            log.info("cleared %d staged files and %d claims and packs", dropped, taken_back)
     lock.share(lambda: None)
 
 
@@ -43,4 +45,15 @@ async def _take_back_claims(store: BlobStore, catalog: Catalog) -> int:
             await asyncio.to_thread(store.trash, row.blob, datetime.now(UTC).date())
         await catalog.system.forget([row.id for row in rows])
         count += len(rows)
+    return count
+
+
+async def _take_back_packs(store: BlobStore, catalog: Catalog) -> int:
+    """Packs that were begun and never committed: no row points into them."""
+    count = 0
+    while packs := await catalog.system.unfinished_packs(_CLAIMS_AT_ONCE):
+        for pack_id in packs:
+            await asyncio.to_thread(store.trash_pack, pack_id, datetime.now(UTC).date())
+            await catalog.system.drop_pack(pack_id)
+        count += len(packs)
     return count
