@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from catalog import cursors
@@ -25,7 +27,7 @@ PAGE_MAX: Final = 10_000
 ROWS_AT_ONCE_MIN: Final = 256
 """Read of one folder at least, so that the last rows of a page do not come one by one."""
 FOLDERS_AHEAD_MAX: Final = 200
-"""Read together: sibling folders are mostly small, and a query each would cost more than their rows."""
+"""Read together: folders are mostly small, and a query each would cost more than their rows."""
 
 _SELECT: Final = (
     "SELECT e.parent_id, e.id, e.node_id, e.name, e.kind, e.size_bytes, e.mode, e.mtime_ns, e.link_target, b.digest"
@@ -56,12 +58,23 @@ class _Folder:
     prefix: bytes
     after: bytes = b""
     rows: deque[Row] = field(default_factory=deque)
+    unread: deque[Row] = field(default_factory=deque)
+    """Those of its folders in `rows` whose content was not asked for yet."""
     is_whole: bool = False
     """Nothing of it is left in the database beyond `rows`."""
 
     @property
     def is_done(self) -> bool:
         return self.is_whole and not self.rows
+
+    def child(self, row: Row) -> "_Folder":
+        return _Folder(int(row[_NODE]), self.prefix + bytes(row[_NAME]) + b"/")
+
+    def take(self, rows: Sequence[Row], *, is_whole: bool) -> None:
+        """More of it was read."""
+        self.rows.extend(rows)
+        self.unread.extend(row for row in rows if row[_KIND] == EntryKind.DIRECTORY)
+        self.is_whole = is_whole
 
 
 class Trees:
@@ -180,33 +193,34 @@ class _Walk:
             self.ahead.append(await self._enter(folder, row))
 
     async def _enter(self, parent: _Folder, row: Row) -> _Folder:
-        node_id = int(row[_NODE])
-        if node_id not in self._read_ahead:
-            siblings = [
-                other
-                for other in parent.rows
-                if other[_KIND] == EntryKind.DIRECTORY and other[_NODE] not in self._read_ahead
-            ]
-            await self._read_together([row, *siblings[: FOLDERS_AHEAD_MAX - 1]], parent.prefix)
-        return self._read_ahead.pop(node_id, None) or _Folder(node_id, parent.prefix + bytes(row[_NAME]) + b"/")
+        if parent.unread and parent.unread[0] is row:
+            await self._read_together(self._unread())
+        return self._read_ahead.pop(int(row[_NODE]), None) or parent.child(row)
 
-    async def _read_together(self, folders: Sequence[Row], prefix: bytes) -> None:
+    def _unread(self) -> list[_Folder]:
+        """The folders that are known and will be entered soonest, about in that order."""
+        found: list[_Folder] = []
+        for parent in (self.ahead[-1], *self._read_ahead.values(), *reversed(self.ahead[:-1])):
+            while parent.unread and len(found) < FOLDERS_AHEAD_MAX:
+                found.append(parent.child(parent.unread.popleft()))
+        return found
+
+    async def _read_together(self, folders: Sequence[_Folder]) -> None:
         """Read the beginning of these folders, as far as the page may need it."""
-        wanted = {int(row[_NODE]): _Folder(int(row[_NODE]), prefix + bytes(row[_NAME]) + b"/") for row in folders}
         limit = self._rows_wanted()
         rows = await self._tx.fetch_all(
-            f"{_SELECT} WHERE e.tenant_id = %s AND e.parent_id IN ({id_list(sorted(wanted))})"
+            f"{_SELECT} WHERE e.tenant_id = %s AND e.parent_id IN ({id_list(folder.node_id for folder in folders)})"
             f" AND {alive(self._sequence)} ORDER BY e.parent_id, e.name, e.removed_key LIMIT %s",
             (self._tenant_id, limit),
         )
         self._waiting_rows += len(rows)
-        for row in rows:
-            wanted[row[0]].rows.append(row)
+        found = {parent_id: list(group) for parent_id, group in groupby(rows, key=itemgetter(0))}
         last = rows[-1][0] if len(rows) == limit else None
-        for node_id, folder in wanted.items():
-            folder.is_whole = last is None or node_id < last
-            if folder.is_whole or node_id == last:
-                self._read_ahead[node_id] = folder
+        for folder in folders:
+            is_whole = last is None or folder.node_id < last
+            if is_whole or folder.node_id == last:
+                folder.take(found.get(folder.node_id, ()), is_whole=is_whole)
+                self._read_ahead[folder.node_id] = folder
 
     async def _read_on(self, folder: _Folder) -> None:
         limit = self._rows_wanted()
@@ -216,8 +230,7 @@ class _Walk:
             (self._tenant_id, folder.node_id, folder.after, limit),
         )
         self._waiting_rows += len(rows)
-        folder.rows.extend(rows)
-        folder.is_whole = len(rows) < limit
+        folder.take(rows, is_whole=len(rows) < limit)
 
     def _rows_wanted(self) -> int:
         return max(ROWS_AT_ONCE_MIN, self._limit - len(self._items) - self._waiting_rows)
