@@ -8,9 +8,14 @@ export class Rate {
     this.samples = [];
   }
 
-  /** Note how much is done. Times in milliseconds. */
-  note(now, sentBytes, endedFiles) {
-    this.samples.push({ now, sentBytes, endedFiles });
+  /**
+   * Note how far it is. Times in milliseconds.
+   * @param {number} now
+   * @param {{wireBytes: number, doneBytes: number, ended: number}} far bytes that went over the line, bytes that need no more
+   *   sending, and files that ended
+   */
+  note(now, { wireBytes, doneBytes, ended }) {
+    this.samples.push({ now, wireBytes, doneBytes, ended });
     while (this.samples.length > 2 && now - this.samples[0].now > WINDOW_SECONDS * 1000) this.samples.shift();
   }
 
@@ -18,15 +23,16 @@ export class Rate {
     this.samples = [];
   }
 
-  /** Bytes per second, 0 when not known. */
+  /** Bytes per second over the line, 0 when not known. */
   get bytesPerSecond() {
-    return this.#per("sentBytes");
+    return this.#per("wireBytes");
   }
 
   /** Seconds to come, or null when nothing can be said. Of many small files the requests cost more than the bytes. */
   secondsLeft(bytesLeft, filesLeft) {
-    const byBytes = this.bytesPerSecond ? bytesLeft / this.bytesPerSecond : null;
-    const filesPerSecond = this.#per("endedFiles");
+    const bytesPerSecond = this.#per("doneBytes");
+    const byBytes = bytesPerSecond ? bytesLeft / bytesPerSecond : null;
+    const filesPerSecond = this.#per("ended");
     const byFiles = filesLeft > MANY_FILES && filesPerSecond ? filesLeft / filesPerSecond : 0;
     return byBytes === null ? byFiles || null : Math.max(byBytes, byFiles);
   }
