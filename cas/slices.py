@@ -17,6 +17,10 @@ from cas.layout import PACK_BLOB_BYTES_MAX
 LEVEL: Final = 1
 IDENTITY_BELOW_BYTES: Final = 4096
 SAMPLE_BYTES: Final = 2048
+FAILURES_MAX: Final = 8
+"""After so many trials in a row that failed, only every `RETRY_EVERY`th blob is tried, until one succeeds."""
+
+RETRY_EVERY: Final = 4
 _TRIAL_LEVEL: Final = -5
 _TRIAL_SAVES_PERCENT: Final = 5
 _SAVES_PERCENT: Final = 10
@@ -36,16 +40,29 @@ class SliceEncoder:
         self._trial = zstandard.ZstdCompressor(level=_TRIAL_LEVEL, write_checksum=False, write_content_size=False)
         self._compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True, write_content_size=True)
 
+        self._failures = 0
+
     def packed(self, plain: Data) -> bytes | None:
-        """The zstd slice, or None where it does not save 10 %. A sample from the middle is tried first, so that bytes
-        which do not compress cost next to nothing: files of media begin with headers that do."""
-        size_bytes = len(plain)
-        if size_bytes < IDENTITY_BELOW_BYTES:
+        """The zstd slice, or None where it does not save 10 %, or was not tried. Blobs that arrive together are often
+        of one kind, so where trials keep failing most are left out: bytes that do not compress cost next to nothing."""
+        if len(plain) < IDENTITY_BELOW_BYTES:
             return None
-        middle = (size_bytes - SAMPLE_BYTES) // 2
+        self._failures += 1
+        if self._failures > FAILURES_MAX and self._failures % RETRY_EVERY:
+            return None
+        stored = self._compressed(plain) if self._is_worth_trying(plain) else None
+        if stored is not None:
+            self._failures = 0
+        return stored
+
+    def _is_worth_trying(self, plain: Data) -> bool:
+        """By a sample from the middle: files of media begin with headers that compress."""
+        middle = (len(plain) - SAMPLE_BYTES) // 2
         sample = self._trial.compress(plain[middle : middle + SAMPLE_BYTES])
-        if len(sample) * 100 > SAMPLE_BYTES * (100 - _TRIAL_SAVES_PERCENT):
-            return None
+        return len(sample) * 100 <= SAMPLE_BYTES * (100 - _TRIAL_SAVES_PERCENT)
+
+    def _compressed(self, plain: Data) -> bytes | None:
+        size_bytes = len(plain)
         frame = self._compressor.compress(plain)
         if (len(frame) + _CHECK.size) * 100 > size_bytes * (100 - _SAVES_PERCENT):
             return None

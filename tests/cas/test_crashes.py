@@ -169,11 +169,12 @@ def is_store(backend: Backend) -> bool:
 
 
 def check_new_store(backend: LocalBackend) -> None:
-    """A store that is there is ready for every blob and for the journal."""
+    """A store that is there is ready for every blob, every pack and the journal."""
     store = BlobStore.open(backend)
     store.check(EMPTY_BLOB)
     for folder in ("incoming", "journal", "packs", "quarantine", "trash"):
         assert (backend.root / folder).is_dir()
+    assert len(list((backend.root / "packs").iterdir())) == 256
     for first in ("00", "af"):
         assert len(list((backend.root / "blobs" / first).iterdir())) == 256
 
