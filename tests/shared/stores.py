@@ -1,4 +1,4 @@
-"""Stores for tests: the real local backend, without the 65,536 folders that a real store has from its beginning on."""
+"""Stores for tests: the real local backend, without the 65,792 folders that a real store has from its beginning on."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import Final
 from cas.local import LocalBackend, parent_of
 from cas.store import BlobStore
 
-_SHARD: Final = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{2}")
+_SHARD: Final = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{2}|packs/[0-9a-f]{2}")
 
 
 class SparseBackend(LocalBackend):
