@@ -23,6 +23,8 @@ class Command(NamedTuple):
 
 COMMANDS = (
     Command("login", "otb_client.login", "connect this computer to your account"),
+    Command("logout", "otb_client.logout", "forget this computer's token"),
+    Command("status", "otb_client.status", "show the server, the device and the space used"),
     Command("upload", "otb_client.upload", "back up this computer's folders, or those given"),
     Command("sources", "otb_client.sources", "list the folders to back up, and confirm them"),
     Command("schedule", "otb_client.schedule", "back up every day by itself"),
