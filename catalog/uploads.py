@@ -104,6 +104,11 @@ class Uploads:
         async with self._scope.database.reading() as tx:
             return _living(await self._row(tx, upload_id))
 
+    async def find(self, upload_id: int) -> Upload:
+        """As `get`, also one that has expired. Raises `NotFound`."""
+        async with self._scope.database.reading() as tx:
+            return await self._row(tx, upload_id)
+
     async def page(self, cursor: str | None = None, limit: int = 100) -> Page[Upload]:
         """Those that are not finished, in order of their ids."""
         if not 1 <= limit <= PAGE_MAX:
@@ -120,8 +125,9 @@ class Uploads:
         items = [_upload(row) for row in rows[:limit]]
         return Page(items, cursors.encode(items[-1].id) if len(rows) > limit else None)
 
-    async def take_over(self, upload_id: int, lives: timedelta) -> Upload:
+    async def take_over(self, upload_id: int, lives: timedelta | None = None) -> Upload:
         """Become its newest writer: whoever wrote it before moves nothing any more. A finished one is only told of.
+        `lives`: from now on; None leaves its end where it is.
 
         Raises `NotFound`, `UploadExpired`.
         """
@@ -130,7 +136,8 @@ class Uploads:
             upload = _living(await self._row(tx, upload_id, " FOR UPDATE"))
             if upload.is_finished:
                 return upload
-            mine = replace(upload, epoch=upload.epoch + 1, expires_at=clock.now() + lives)
+            expires_at = upload.expires_at if lives is None else clock.now() + lives
+            mine = replace(upload, epoch=upload.epoch + 1, expires_at=expires_at)
             await tx.execute(
                 "UPDATE upload SET epoch = %s, expires_at = %s WHERE tenant_id = %s AND id = %s",
                 (mine.epoch, clock.to_db(mine.expires_at), self._scope.tenant.id, upload_id),
@@ -185,11 +192,14 @@ class Uploads:
         )
         return done
 
-    async def remove(self, upload_id: int) -> Upload:
-        """Forget it; its part belongs to nobody then. Raises `NotFound`."""
+    async def remove(self, upload_id: int) -> Upload | None:
+        """Forget it and return it: its part belongs to nobody then. None if it was gone already."""
 
-        async def work(tx: Transaction) -> Upload:
-            upload = await self._row(tx, upload_id, " FOR UPDATE")
+        async def work(tx: Transaction) -> Upload | None:
+            try:
+                upload = await self._row(tx, upload_id, " FOR UPDATE")
+            except NotFound:
+                return None
             await tx.execute(
                 "DELETE FROM upload WHERE tenant_id = %s AND id = %s", (self._scope.tenant.id, upload_id)
             )  # fmt: skip

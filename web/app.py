@@ -31,6 +31,7 @@ from web.state import AppState, Services
 from web.static_files import static_mount
 from web.templating import Pages
 from web.threads import Workers
+from web.tus_expiry import expiring
 
 _DATABASE_PAUSE_SECONDS: Final = 0.5
 
@@ -69,7 +70,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.callback(readers.close)
         pages = Pages(settings.brand_dir, settings.otb_portal_url)
         wheel = load_wheel(settings.client_dir or CLIENT_DIR)
-        yield Services(settings, catalog, store, verifier, pages, writers, readers, wheel)
+        held = Services(settings, catalog, store, verifier, pages, writers, readers, wheel)
+        await stack.enter_async_context(expiring(held))
+        yield held
 
 
 async def _open_catalog(settings: Settings, journal: Journal, store_id: str) -> Catalog:

@@ -52,20 +52,24 @@ class _Pace:
         self._waited_seconds, self._received_bytes = 0.0, 0
 
 
-async def paced(request: Request) -> AsyncGenerator[bytes, None]:
-    """The body's pieces as they come. Raises `TooSlow`, and `Disconnected` where the client goes away."""
+async def paced(request: Request, idle_seconds: float | None = None) -> AsyncGenerator[bytes, None]:
+    """The body's pieces as they come; with `idle_seconds`, an empty one whenever none came for so long.
+
+    Raises `TooSlow`, and `Disconnected` where the client goes away.
+    """
+    patience = BODY_WINDOW_SECONDS if idle_seconds is None else idle_seconds
     pace = _Pace()
     is_whole = False
     while not is_whole:
         started = time.monotonic()
-        message = await _receive(request.receive, pace.seconds_left)
+        message = await _receive(request.receive, min(pace.seconds_left, patience))
         if message["type"] == "http.disconnect":
             raise Disconnected("The client went away before its body was whole.")
         piece: bytes = message.get("body", b"")
         is_whole = message["type"] == "http.request" and not message.get("more_body", False)
         if not is_whole:
             pace.note(time.monotonic() - started, len(piece))
-        if piece:
+        if piece or (idle_seconds is not None and message["type"] == "timeout"):
             yield piece
 
 

@@ -9,6 +9,7 @@ from web.answers import json_answer
 from web.limits import QUERY_BYTES_MAX
 from web.openapi_paths import JSON_LIMIT_TEXT, PATHS
 from web.openapi_schemas import SCHEMAS
+from web.openapi_uploads import UPLOAD_PATHS
 from web.sessions import SESSION_COOKIE
 
 OPENAPI_VERSION: Final = "3.1.0"
@@ -25,7 +26,7 @@ _DESCRIPTION: Final = (
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": OPENAPI_VERSION,
     "info": {"title": "OTB Cloud", "version": API_VERSION, "description": _DESCRIPTION},
-    "paths": PATHS,
+    "paths": PATHS | UPLOAD_PATHS,
     "components": {
         "schemas": SCHEMAS,
         "securitySchemes": {

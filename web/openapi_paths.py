@@ -5,10 +5,15 @@ Tests hold the two, and real answers, together.
 
 from typing import Any, Final
 
+from cas.layout import PACK_BLOB_BYTES_MAX
 from catalog.connections import CODE_SECONDS, WAITING_MAX, WAITING_OF_NETWORK_MAX
+from catalog.possession import LEASE_HOURS
 from catalog.values import Area, DateKind, MediaKind
+from web.blob_frames import BLOBS_TYPE as BLOBS
 from web.limits import (
     AUDIT_ITEMS_MAX,
+    BATCH_BLOBS_MAX,
+    BATCH_BODY_BYTES_MAX,
     BODY_BYTES_PER_SECOND_MIN,
     BODY_WINDOW_SECONDS,
     DIGESTS_MAX,
@@ -19,6 +24,10 @@ from web.limits import (
     PAGE_ITEMS,
     PAGE_ITEMS_MAX,
     RANGE_HEADER_BYTES_MAX,
+    READ_BLOBS_MAX,
+    READ_BYTES_MAX,
+    TREE_ITEMS,
+    TREE_ITEMS_MAX,
     UPLOADS_AT_ONCE,
     UPLOADS_AT_ONCE_OF_TENANT,
 )
@@ -232,6 +241,24 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             _limit(PAGE_ITEMS_MAX),
         )
     },
+    "/api/v1/devices/{device}/tree": {
+        "get": _get(
+            "Everything below a folder, now or at a moment, as a restore reads it",
+            {"200": _answer("Tree", "By name, and each folder's content right after it: parents before children.")}
+            | _ABSENT,
+            _DEVICE,
+            _query("area", one_of(Area), "originals, where it is not named."),
+            _query("directory", PATH, "The area's root, where it is empty."),
+            _query("directory_bytes", BASE64URL, "The same for a path that is not valid UTF-8."),
+            _query("at", TIME, "As it was then. The first page fixes the moment for those after it."),
+            _CURSOR,
+            _query(
+                "limit",
+                {"type": "integer", "minimum": 1, "maximum": TREE_ITEMS_MAX, "default": TREE_ITEMS},
+                f"How many on a page: at most {TREE_ITEMS_MAX:,}.",
+            ),
+        )
+    },
     "/api/v1/devices/{device}/manifests": {
         "get": _get(
             "The device's history",
@@ -258,10 +285,57 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             },
         ),
     },
+    "/api/v1/blobs": {
+        "post": _change(
+            "Send many small blobs at once",
+            {
+                "200": _answer("ReceivedBlobs", "Each digest of the body stands in one of the three lists."),
+                "408": _problem("The bytes came too slowly; nothing was kept."),
+                "507": _problem("The account's space, or the server's storage, is full; nothing was kept."),
+            },
+            body={
+                "required": True,
+                "description": "Repeated: a digest (32 bytes), a length (8 bytes, big-endian), the blob's bytes. At"
+                f" most {PACK_BLOB_BYTES_MAX >> 20} MiB each, {BATCH_BODY_BYTES_MAX >> 20} MiB and {BATCH_BLOBS_MAX:,}"
+                f" blobs in all. They are kept for {LEASE_HOURS} hours, or as long as a manifest names them.",
+                "content": {BLOBS: {"schema": _BINARY}},
+            },
+        ),
+    },
     "/api/v1/blobs/missing": {
         "post": _change(
             f"Which of up to {DIGESTS_MAX:,} digests this account has yet to send",
             {"200": _answer("Missing", "In the order asked.")},
+            body=_json_body("Digests"),
+        )
+    },
+    "/api/v1/blobs/read": {
+        "post": _change(
+            "Read many small blobs at once",
+            {
+                "200": {
+                    "description": "As `POST /api/v1/blobs` takes them, each once, in any order. A damaged blob breaks"
+                    " the answer off.",
+                    "content": {BLOBS: {"schema": _BINARY}},
+                },
+                "404": _problem("The account has no such bytes; `missing` names them. Nothing was sent."),
+                "422": _problem(
+                    f"A blob has more than {PACK_BLOB_BYTES_MAX >> 20} MiB; `large` names them. Nothing was sent."
+                ),
+                "500": _problem("The stored copy of one is damaged. Nothing, or not all, was sent."),
+            },
+            body={
+                "required": True,
+                "description": f"At most {READ_BLOBS_MAX:,} digests, of blobs of at most"
+                f" {PACK_BLOB_BYTES_MAX >> 20} MiB each and {READ_BYTES_MAX >> 20} MiB in all.",
+                "content": {JSON: {"schema": ref("DigestsToRead")}},
+            },
+        )
+    },
+    "/api/v1/blobs/status": {
+        "post": _change(
+            f"Whether the bytes of up to {DIGESTS_MAX:,} digests are safe here",
+            {"200": _answer("BlobStatuses", "In the order asked, each once.")},
             body=_json_body("Digests"),
         )
     },
@@ -354,9 +428,6 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             _limit(AUDIT_ITEMS_MAX),
         )
     },
-}
-
-JSON_LIMIT_TEXT: Final = f"A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} MiB where nothing else is said."
     "/api/v1/connect": {
         "post": {
             "summary": "A computer asks to be connected: the device authorization grant (RFC 8628), as JSON",
@@ -393,3 +464,6 @@ JSON_LIMIT_TEXT: Final = f"A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} M
             | _TYPED,
         }
     },
+}
+
+JSON_LIMIT_TEXT: Final = f"A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} MiB where nothing else is said."

@@ -4,8 +4,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from catalog.errors import NotYet
+from catalog.holdings import Unsafe
 from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role, System
-from web.limits import DIGESTS_MAX, MANIFEST_ENTRIES_MAX
+from web.limits import BATCH_BLOBS_MAX, DIGESTS_MAX, MANIFEST_ENTRIES_MAX, READ_BLOBS_MAX
 
 Schema = dict[str, Any]
 
@@ -140,6 +141,22 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"path_bytes": BASE64URL},
     ),
     "Entries": page_of("entries", "Entry"),
+    "TreeEntry": {
+        **record(
+            {"id": ID, "type": one_of(EntryKind), "mtime": TIME, "mode": nullable(COUNT)},
+            {
+                "path": TEXT,
+                "path_bytes": BASE64URL,
+                "digest": DIGEST,
+                "size": COUNT,
+                "target": TEXT,
+                "target_bytes": BASE64URL,
+            },
+        ),
+        "description": "`path` from the area's root, or `path_bytes`; files have `digest` and `size`, links `target` or"
+        " `target_bytes`.",
+    },
+    "Tree": page_of("entries", "TreeEntry"),
     "Renamed": record({"entries": list_of(ref("Entry"))}),
     "Selection": record({"entries": list_of(ID, 10_000)}),
     "Renaming": record({"entries": {**list_of(ID, 1), "minItems": 1}, "base_name": TEXT}),
@@ -159,6 +176,18 @@ SCHEMAS: Final[dict[str, Schema]] = {
         }
     ),
     "Manifests": page_of("manifests", "Manifest"),
+    "Uploads": page_of("uploads", "Upload"),
+    "Upload": record(
+        {
+            "id": ID,
+            "device": nullable(ID),
+            "path": nullable(PATH),
+            "size": nullable(COUNT),
+            "offset": COUNT,
+            "created": TIME,
+            "expires": TIME,
+        }
+    ),
     "NewEntry": record(
         {},
         {
@@ -185,6 +214,29 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"manifest": nullable(ID), "added": COUNT, "replaced": COUNT, "unchanged": COUNT, "removed": COUNT}
     ),
     "Digests": record({"digests": list_of(DIGEST, DIGESTS_MAX)}),
+    "ReceivedBlobs": record(
+        {
+            "stored": list_of(DIGEST, BATCH_BLOBS_MAX),
+            "deduplicated": list_of(DIGEST, BATCH_BLOBS_MAX),
+            "rejected": list_of(record({"digest": DIGEST, "reason": TEXT}), BATCH_BLOBS_MAX),
+        }
+    ),
+    "DigestsToRead": record({"digests": {**list_of(DIGEST, READ_BLOBS_MAX), "minItems": 1}}),
+    "BlobStatus": record(
+        {
+            "digest": DIGEST,
+            "safe": {**FLAG, "description": "A live file of the account has these bytes, and they are not damaged."},
+            "verified": nullable(TIME),
+            "reason": nullable(
+                {
+                    **one_of(Unsafe),
+                    "description": "Why they are not safe: never sent; sent, but no live file has them; the stored copy"
+                    " is damaged, and sending them again heals it.",
+                }
+            ),
+        }
+    ),
+    "BlobStatuses": record({"blobs": list_of(ref("BlobStatus"), DIGESTS_MAX)}),
     "Missing": record({"missing": list_of(DIGEST, DIGESTS_MAX)}),
     "NewExport": record(
         {},

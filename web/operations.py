@@ -4,16 +4,20 @@ from typing import Final
 
 from web import (
     api_account,
+    api_blob_reads,
+    api_blobs,
     api_connect,
     api_devices,
     api_entries,
     api_exports,
     api_files,
     api_manifests,
-    pages_devices,
-    pages_files,
+    api_tree,
+    api_uploads,
     client_files,
     pages_connect,
+    pages_devices,
+    pages_files,
     pages_handoff,
     pages_home,
     probes,
@@ -42,9 +46,14 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", _FILE, api_files.get_file),
     api("DELETE", _FILE, api_files.delete_file),
     api("GET", f"{_DEVICE}/entries", api_entries.list_entries),
+    api("GET", f"{_DEVICE}/tree", api_tree.list_tree),
     api("GET", f"{_DEVICE}/manifests", api_manifests.list_manifests),
     api("POST", f"{_DEVICE}/manifests", api_manifests.commit_manifest),
-    api("POST", "/api/v1/blobs/missing", api_manifests.missing_blobs),
+    api("POST", "/api/v1/blobs", api_blobs.store_blobs),
+    api("POST", "/api/v1/blobs/missing", api_blobs.missing_blobs),
+    api("POST", "/api/v1/blobs/read", api_blob_reads.read_blobs),
+    api("POST", "/api/v1/blobs/status", api_blob_reads.blob_status),
+    *api_uploads.OPERATIONS,
     api("GET", "/api/v1/search", api_entries.search),
     api("GET", "/api/v1/deleted", api_entries.list_deleted),
     api("POST", "/api/v1/entries/rename", api_entries.rename_entry),
@@ -56,6 +65,8 @@ API: Final[tuple[Operation, ...]] = (
     api("POST", "/api/v1/exports", api_exports.create_export),
     api("GET", "/api/v1/exports/{export}/{name}.zip", api_exports.get_export),
     api("GET", "/api/v1/audit", api_account.list_audit),
+    open_to_all("POST", "/api/v1/connect", api_connect.start_connection),
+    open_to_all("POST", "/api/v1/connect/token", api_connect.collect_token),
 )
 
 PAGES: Final[tuple[Operation, ...]] = (
@@ -63,8 +74,6 @@ PAGES: Final[tuple[Operation, ...]] = (
     open_to_all("POST", "/auth/handoff", pages_handoff.handoff),
     open_to_all("POST", "/sign-out", pages_home.sign_out),
     page("/", pages_home.dashboard),
-    open_to_all("POST", "/api/v1/connect", api_connect.start_connection),
-    open_to_all("POST", "/api/v1/connect/token", api_connect.collect_token),
     page("/devices", pages_devices.devices_page),
     form("/devices", pages_devices.create_device),
     page("/devices/{device}", pages_devices.device_page),
@@ -79,11 +88,11 @@ PAGES: Final[tuple[Operation, ...]] = (
     page("/deleted", pages_files.deleted_page),
     page("/search", pages_files.search_page),
     page("/audit", pages_home.activity),
-)
-
-OPERATIONS: Final = API + PAGES
     page("/connect", pages_connect.connect_page),
     form("/connect", pages_connect.decide),
     open_to_all("GET", "/connect/install.sh", client_files.get_install_sh),
     open_to_all("GET", "/connect/install.ps1", client_files.get_install_ps1),
     open_to_all("GET", "/connect/{wheel}.whl", client_files.get_wheel),
+)
+
+OPERATIONS: Final = API + PAGES

@@ -15,6 +15,7 @@ from web.download_log import DownloadLog
 from web.handoff import HandoffVerifier
 from web.templating import Pages
 from web.threads import Workers
+from web.tus_turns import Tus
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Services:
     large_bodies: Slots = field(default_factory=lambda: Slots(limits.LARGE_BODIES_AT_ONCE, "large requests"))
     incoming: Incoming = field(default_factory=Incoming)
     download_log: DownloadLog = field(default_factory=DownloadLog)
+    tus: Tus = field(default_factory=Tus)
 
 
 class AppState(TypedDict):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.shared.service import Service
 from tests.web.device import Device, stored
+from tests.web.tus_client import UPLOADS, begun
 from web import limits
 from web.openapi import DOCUMENT
 from web.operations import API
@@ -158,6 +159,9 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     call("delete", device_path, status=409, device=device)
     spare = call("post", devices, status=201, json={"name": "spare"})["id"]
     call("delete", device_path, status=204, device=spare)
+    begun(owner, 9, device=device, filename="half.bin", content=b"half")
+    (half,) = call("get", UPLOADS, status=200)["uploads"]
+    assert (half["path"], half["size"], half["offset"]) == ("half.bin", 9, 4)
     events = call("get", "/api/v1/audit", status=200)["events"]
     assert {"upload", "delete", "recover", "rename", "export.create", "export.download"} <= {
         e["action"] for e in events

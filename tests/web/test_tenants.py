@@ -10,6 +10,7 @@ from tests.shared.portal import sign_in
 from tests.shared.service import Service
 from tests.web.device import Device, stored
 from tests.web.test_sessions import named
+from tests.web.tus_client import CHUNK, TUS, UPLOADS, begun
 from web.operations import OPERATIONS
 from web.routing import Operation, Reach
 
@@ -36,10 +37,12 @@ class Victim:
         self.entry = stored(self.laptop, "secret.txt", b"secret")
         self.laptop.token()
         self.token = client.get(f"/api/v1/devices/{self.laptop.id}/tokens").json()["tokens"][0]["id"]
+        self.upload = begun(client, 6, b"sec")
         self.export = client.post("/api/v1/exports", json={"device": self.laptop.id}).json()["export"]
 
     def address(self, operation: Operation, **replaced: str) -> str:
-        ids = {"device": self.laptop.id, "entry": self.entry, "export": self.export, "token": self.token} | replaced
+        ids = {"device": self.laptop.id, "entry": self.entry, "export": self.export, "token": self.token}
+        ids |= {"upload": self.upload} | replaced
         path = operation.path.replace("{area}", "originals").replace("{path:path}", "secret.txt")
         for name, value in ids.items():
             path = path.replace("{" + name + "}", value)
@@ -56,9 +59,11 @@ def call(client: httpx2.Client, operation: Operation, address: str) -> tuple[int
     """Status and body, without what differs between any two requests."""
     if operation.path.startswith("/api/"):
         body = BODIES.get((operation.method, operation.path))
-        content = b"stolen" if operation.method == "PUT" else None
-        answer = client.request(operation.method, address, json=body, content=content)
-        shape = answer.json()
+        is_upload = operation.path.startswith(UPLOADS)
+        content = b"stolen" if operation.method == "PUT" or is_upload else None
+        headers = CHUNK | {"Upload-Offset": "3"} if is_upload else {}
+        answer = client.request(operation.method, address, json=body, content=content, headers=headers)
+        shape = answer.json() if operation.method != "HEAD" else {"request": None}
         shape.pop("request")
         return answer.status_code, shape
     fields = {"csrf_token": client.headers["X-CSRF-Token"], "base_name": "stolen", "do": "remove"}
@@ -71,7 +76,8 @@ def call(client: httpx2.Client, operation: Operation, address: str) -> tuple[int
 def test_ids_of_others_are_not_found(victim: Victim, join: Callable[[], httpx2.Client], operation: Operation) -> None:
     stranger = join()
     theirs = call(stranger, operation, victim.address(operation))
-    never = call(stranger, operation, victim.address(operation, device=NEVER, entry=NEVER, export=NEVER, token=NEVER))
+    ids = dict.fromkeys(("device", "entry", "export", "token", "upload"), NEVER)
+    never = call(stranger, operation, victim.address(operation, **ids))
     assert theirs == never
     assert theirs[0] == 404
 
@@ -79,6 +85,7 @@ def test_ids_of_others_are_not_found(victim: Victim, join: Callable[[], httpx2.C
 def test_nothing_of_the_victim_was_changed(victim: Victim) -> None:
     assert victim.laptop.get("secret.txt").content == b"secret"
     assert len(victim.client.get("/api/v1/devices").json()["devices"]) == 1
+    assert victim.client.head(f"{UPLOADS}/{victim.upload}", headers=TUS).headers["upload-offset"] == "3"
 
 
 @pytest.mark.parametrize("kind", ["delete", "recover"])
