@@ -19,7 +19,7 @@ from otb_client.errors import ApiError, BadAnswer, ClientError, LineFailed, Stop
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-Body = Union[None, bytes, bytearray, Callable[[], Iterable[bytes]]]
+Body = Union[None, bytes, bytearray, memoryview, Callable[[], Iterable[Union[bytes, memoryview]]]]
 """Bytes, or a function that gives a fresh iterator of pieces; give `Content-Length` with the latter."""
 
 CONNECTIONS = 4

@@ -1,0 +1,411 @@
+"""One backup: looking, reading, hashing, sending and committing, side by side.
+
+The calling thread looks at folders and reads small files into batches: per file a few system calls and one hash, and no
+hand-over between threads. Four threads send batches and large files, one hashes large files ahead of them, one commits.
+While all batches are on their way the calling thread looks ahead, so that the time left is soon known.
+"""
+
+import os
+import queue
+import stat
+import threading
+import time
+from collections import deque
+from typing import Optional, Union
+
+from blake3 import blake3
+
+from otb_client.cache import Record
+from otb_client.commit import Committer, reason_of
+from otb_client.errors import ApiError, ClientError, Stopped
+from otb_client.hashing import (
+    ATTEMPTS,
+    SMALL_BYTES_MAX,
+    FileChanging,
+    NotAFile,
+    hash_file,
+    is_same,
+    open_file,
+    record_of,
+)
+from otb_client.run import Run
+from otb_client.scan import Folder, Found, Item, Root, Scanner
+from otb_client.send import HEAD, Batch, LargeFile, missing, send_batch
+
+CONNECTIONS = 4
+BUFFERS = 6
+"""Batches being filled, waiting and on their way: 8 MiB each."""
+ASKED_AT_ONCE_MAX = 100
+"""Large files whose digests are asked for together."""
+ASKED_BYTES_MAX = 256 << 20
+WAIT_SECONDS = 0.5
+_readv = getattr(os, "readv", None)
+
+_Task = Union[Batch, Item, None]
+
+
+class Backup:
+    """Runs once: `add roots, work()`. The scanner's findings come to its methods."""
+
+    def __init__(self, run: Run, committer: Committer, *, rehash: bool, lines: list[str], skipped: list[str]) -> None:
+        self._run = run
+        self._progress = run.progress
+        self._committer = committer
+        found = Found(
+            item=lambda item: committer.add([item]),
+            large=self._found_large,
+            unchanged=self._found_unchanged,
+            changed=self._found_small,
+            problem=run.progress.problem,
+            special=run.progress.note_special,
+            folder=self._found_folder,
+        )
+        self._scanner = Scanner(run.cache, found, rehash=rehash, lines=lines, skipped=skipped)
+        self._to_read: deque[Folder] = deque()
+        self._buffers: queue.Queue[Batch] = queue.Queue()
+        self._buffers_made = 0
+        self._tasks: queue.Queue[_Task] = queue.Queue()
+        self._large: queue.Queue[Optional[tuple[Folder, str]]] = queue.Queue()
+        self._slots = threading.Semaphore(CONNECTIONS * 2)
+        """Large files hashed ahead: what is hashed long before it is sent may have changed again."""
+        self._batch: Optional[Batch] = None
+        self._senders: list[threading.Thread] = []
+        self._hasher: Optional[threading.Thread] = None
+
+    def work(self, roots: list[Root]) -> None:
+        """All of it. Raises what ended it early."""
+        for root in roots:
+            self._scanner.add_root(root)
+        scanning = True
+        while scanning or self._to_read:
+            self._check()
+            if self._to_read and (self._batch is not None or self._take_buffer(wait=not scanning)):
+                self._read_folder(self._to_read[0])
+                if not self._to_read[0].small:
+                    self._to_read.popleft()
+            elif scanning:
+                scanning = self._scanner.step()
+        self._progress.is_scanned = True
+        self._flush()
+        self._end()
+        self._committer.finish()
+        self._check()
+        self._committer.save()
+
+    # -- what the scanner finds -------------------------------------------------------------------------------------
+
+    def _found_unchanged(self, count: int, size_bytes: int) -> None:
+        self._progress.add(files=count, bytes=size_bytes, unchanged=count, unchanged_bytes=size_bytes)
+
+    def _found_small(self, count: int, size_bytes: int) -> None:
+        self._progress.add(files=count, bytes=size_bytes, to_read=count, to_read_bytes=size_bytes)
+
+    def _found_large(self, folder: Folder, name: str, size_bytes: int) -> None:
+        self._found_small(1, size_bytes)
+        if self._hasher is None:
+            self._hasher = self._start(self._hash_large, "hash")
+        self._large.put((folder, name))
+
+    def _found_folder(self, folder: Folder) -> None:
+        if folder.small:
+            self._to_read.append(folder)
+        self._run.scanned(folder)
+
+    # -- small files ------------------------------------------------------------------------------------------------
+
+    def _take_buffer(self, *, wait: bool) -> bool:
+        """Have a batch to fill; False when all are on their way and it is better to look ahead."""
+        while self._batch is None:
+            self._check()
+            may_make = self._buffers_made < BUFFERS
+            try:
+                self._batch = self._buffers.get(wait and not may_make, WAIT_SECONDS)
+            except queue.Empty:
+                if may_make:
+                    self._buffers_made += 1
+                    self._batch = Batch()
+                elif not wait:
+                    return False
+        return True
+
+    def _flush(self) -> None:
+        """The batch goes."""
+        batch, self._batch = self._batch, None
+        if batch is not None and batch.digests:
+            if len(self._senders) < CONNECTIONS:
+                self._senders.append(self._start(self._send, "send"))
+            self._tasks.put(batch)
+        elif batch is not None:
+            self._buffers.put(batch)
+
+    def _read_folder(self, folder: Folder) -> None:
+        """Read the folder's small files into batches, as many as there is room for."""
+        names, known = folder.small, folder.known if folder.is_committed else {}
+        ready: list[Item] = []
+        now_ns = time.time_ns()
+        read = read_bytes = settled = 0
+        while names and self._batch is not None:
+            name = names[-1]
+            try:
+                got = self._read_into(self._batch, folder.prefix + name, now_ns)
+            except (OSError, FileChanging, NotAFile) as e:
+                names.pop()
+                self._run.failed(folder, name, reason_of(e))
+                continue
+            if got is None:
+                self._flush()
+                if not self._take_buffer(wait=False):
+                    break
+                continue
+            names.pop()
+            record, end = got
+            read += 1
+            read_bytes += record[0]
+            if end == 0:  # it has grown over the limit of a batch
+                self._found_late(folder, name)
+                continue
+            before = known.get(name)
+            if before is not None and before[5] == record[5] and before[1] == record[1] and before[4] == record[4]:
+                folder.records[name] = record
+                folder.is_changed = folder.is_changed or before != record
+                settled += 1
+                continue
+            item = Item(folder, name, record)
+            must = self._run.must_send(item)
+            if must:
+                batch = self._batch
+                HEAD.pack_into(batch.buffer, batch.used, record[5], record[0])
+                batch.used = end
+                batch.digests.append(record[5])
+                batch.ends.append(end)
+            elif must is False:
+                ready.append(item)
+        same = settled
+        self._progress.add(settled=read, settled_bytes=read_bytes, unchanged=same)
+        self._committer.add(ready)
+        if ready:
+            self._progress.add(deduplicated=len(ready), deduplicated_bytes=sum(item.record[0] for item in ready))
+        if settled:
+            self._run.settled([(folder, settled)])
+
+    def _found_late(self, folder: Folder, name: str) -> None:
+        if self._hasher is None:
+            self._hasher = self._start(self._hash_large, "hash")
+        self._large.put((folder, name))
+
+    def _read_into(self, batch: Batch, path: str, now_ns: int) -> Optional[tuple[Record, int]]:
+        """The file's record, its bytes behind the batch's; and where they end, 0 if it is large now. None: no room."""
+        start = batch.used + HEAD.size
+        for _ in range(ATTEMPTS):
+            fd = open_file(path)
+            try:
+                before = os.fstat(fd)
+                size = before.st_size
+                if not stat.S_ISREG(before.st_mode):
+                    raise NotAFile(path)
+                if size > SMALL_BYTES_MAX:
+                    return record_of(before, b"", now_ns), 0
+                if not batch.has_room(size):
+                    return None
+                if _readv is not None:
+                    count = _readv(fd, [batch.view[start : start + size + 1]]) if size else 0
+                else:
+                    data = os.read(fd, size + 1)
+                    count = len(data)
+                    batch.buffer[start : start + count] = data
+                after = os.fstat(fd)
+            finally:
+                os.close(fd)
+            if count == size and is_same(before, after):
+                return record_of(after, blake3(batch.view[start : start + size]).digest(), now_ns), start + size
+            now_ns = time.time_ns()
+        raise FileChanging(path)
+
+    # -- large files ------------------------------------------------------------------------------------------------
+
+    def _hash_large(self) -> None:
+        """A thread: hash large files, ask for them together, hand on those that are missing."""
+        group: list[Item] = []
+        is_last = False
+        while not is_last:
+            try:
+                job = self._large.get(block=not group)
+            except queue.Empty:
+                self._ask(group)
+                group = []
+                continue
+            if job is None:
+                is_last = True
+            else:
+                item = self._hashed(*job)
+                if item is not None:
+                    group.append(item)
+            if is_last or len(group) >= ASKED_AT_ONCE_MAX or sum(i.record[0] for i in group) > ASKED_BYTES_MAX:
+                self._ask(group)
+                group = []
+
+    def _hashed(self, folder: Folder, name: str) -> Optional[Item]:
+        """An item whose bytes must be sent; None where they need not, or cannot."""
+        path = folder.prefix + name
+        try:
+            record = self._known_large(folder, name, path) or hash_file(path, is_stopped=self._run.api.stop.is_set)
+        except (OSError, FileChanging, NotAFile) as e:
+            self._stop_if_asked()
+            self._run.failed(folder, name, reason_of(e))
+            return None
+        self._run.cache.put_large(folder.path_of(name), record)
+        item = Item(folder, name, record)
+        before = folder.known.get(name) if folder.is_committed else None
+        if before is not None and (before[5], before[1], before[4]) == (record[5], record[1], record[4]):
+            with self._run.lock:
+                folder.records[name] = record
+                folder.is_changed = True
+            self._progress.add(settled=1, settled_bytes=record[0], unchanged=1)
+            self._run.settled([(folder, 1)])
+            return None
+        must = self._run.must_send(item)
+        if must is False:
+            self._there(item)
+        return item if must else None
+
+    def _known_large(self, folder: Folder, name: str, path: str) -> Optional[Record]:
+        """What an earlier run hashed and did not get to commit."""
+        record = self._run.cache.large(folder.path_of(name))
+        if record is None:
+            return None
+        st = os.lstat(path)
+        return record if record_of(st, record[5], 1 << 62) == record else None
+
+    def _ask(self, group: list[Item]) -> None:
+        if not group:
+            return
+        wanted = {item.record[5] for item in group}
+        if not self._run.is_fresh:
+            wanted = missing(self._run, list(wanted))
+        for item in group:
+            if item.record[5] in wanted:
+                if len(self._senders) < CONNECTIONS:
+                    self._senders.append(self._start(self._send, "send"))
+                while not self._slots.acquire(timeout=WAIT_SECONDS):
+                    self._stop_if_asked()
+                self._tasks.put(item)
+            else:
+                for waiting in self._run.acknowledge([item.record[5]]):
+                    self._there(waiting)
+
+    def _there(self, item: Item) -> None:
+        """A large file whose bytes are in the account already."""
+        size = item.record[0]
+        self._progress.add(settled=1, settled_bytes=size, deduplicated=1, deduplicated_bytes=size)
+        self._committer.add([item])
+
+    # -- sending ----------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        """A thread: send batches and large files as they come."""
+        while True:
+            task = self._tasks.get()
+            if task is None:
+                return
+            self._stop_if_asked()
+            if isinstance(task, Batch):
+                self._send_batch(task)
+            else:
+                self._send_large(task)
+                self._slots.release()
+
+    def _send_batch(self, batch: Batch) -> None:
+        digests = list(batch.digests)
+        result = send_batch(self._run, batch)
+        batch.clear()
+        self._buffers.put(batch)
+        items = self._run.acknowledge(result.digests)
+        extra = len(items) - len(result.digests)
+        self._progress.add(
+            sent=result.sent,
+            sent_bytes=result.sent_bytes,
+            deduplicated=result.there + max(extra, 0),
+            deduplicated_bytes=result.there_bytes,
+        )
+        for digest in set(digests).difference(result.digests):
+            items += self._run.give_up(digest)  # damaged on the way: the commit finds it missing and mends it
+        self._committer.add(items)
+
+    def _send_large(self, item: Item) -> None:
+        assert item.name is not None
+        path, size = item.folder.prefix + item.name, item.record[0]
+        try:
+            LargeFile(self._run, path, item.record[5], size).send()
+        except (OSError, FileChanging) as e:
+            self._stop_if_asked()
+            self._again(item, e)
+            return
+        self._progress.add(settled=1, settled_bytes=size, sent=1, sent_bytes=size)
+        self._committer.add(self._run.acknowledge([item.record[5]]))
+
+    def _again(self, item: Item, error: Exception) -> None:
+        """The file changed after it was hashed: hash and send it as it is now, and the others that wait as they are."""
+        for other in self._run.give_up(item.record[5]):
+            assert other.name is not None
+            path = other.folder.prefix + other.name
+            try:
+                if not isinstance(error, FileChanging) and other is item:
+                    raise error
+                for attempt in range(ATTEMPTS):
+                    record = hash_file(path, is_stopped=self._run.api.stop.is_set)
+                    try:
+                        LargeFile(self._run, path, record[5], record[0]).send()
+                        break
+                    except FileChanging:
+                        if attempt == ATTEMPTS - 1:
+                            raise
+            except (OSError, FileChanging, NotAFile) as e:
+                self._stop_if_asked()
+                self._run.failed(other.folder, other.name, reason_of(e))
+                continue
+            self._progress.add(settled=1, settled_bytes=record[0], sent=1, sent_bytes=record[0])
+            self._committer.add([other._replace(record=record)])
+
+    # -- threads ----------------------------------------------------------------------------------------------------
+
+    def _start(self, work: "object", name: str) -> threading.Thread:
+        def guarded() -> None:
+            try:
+                work()  # type: ignore[operator]
+            except BaseException as e:  # noqa: BLE001  # told by the main thread
+                self._run.fail(e)
+
+        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        thread.start()
+        return thread
+
+    def _end(self) -> None:
+        """Everything was handed on: wait until it is through."""
+        if self._hasher is not None:
+            self._large.put(None)
+            self._join(self._hasher)
+        for _ in self._senders:
+            self._tasks.put(None)
+        for sender in self._senders:
+            self._join(sender)
+
+    def _join(self, thread: threading.Thread) -> None:
+        while thread.is_alive():
+            thread.join(WAIT_SECONDS)
+            self._check()
+
+    def _check(self) -> None:
+        """Raise what ended the run in another thread."""
+        if self._run.error is not None:
+            raise self._run.error
+
+    def _stop_if_asked(self) -> None:
+        if self._run.api.stop.is_set():
+            raise Stopped("Interrupted.")
+
+
+def explain(error: ClientError) -> str:
+    """The error in words, with what it means for the run."""
+    if isinstance(error, ApiError) and error.slug == "quota-exceeded":
+        return f"{error} Nothing more could be sent; what was sent is kept."
+    return str(error)

@@ -1,0 +1,118 @@
+"""Reading files and their digests. What is read is one moment of the file: its stat is compared before and after.
+
+Files are opened without following links and without waiting (a pipe put in a file's place must not hold the backup).
+"""
+
+import os
+import stat
+import time
+from typing import Any
+
+from blake3 import blake3
+
+from otb_client.cache import Record
+
+SMALL_BYTES_MAX = 1 << 20
+"""Larger files go one by one."""
+BLOCK_BYTES = 8 << 20
+"""BLAKE3's own threads pay only on pieces of many MiB."""
+ATTEMPTS = 3
+"""A file that changes while it is read is read again so often."""
+OPEN_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NOINHERIT", 0)
+)
+UNSURE_INODE = (1 << 64) - 1
+"""In a record: the file was changed so shortly before it was read that a later change may have left the same stat."""
+MODE_MASK = 0o170000 if os.name == "nt" else 0o177777
+"""Windows makes up permissions, and differently for a path and for an open file."""
+_UNSURE_NS = 50_000_000
+_UNSURE_COARSE_NS = 2_100_000_000
+"""For file systems that keep whole seconds (FAT: two)."""
+
+
+class FileChanging(Exception):
+    """The file changed while it was read, each time."""
+
+
+class NotAFile(Exception):
+    """Something else stands in the file's place now."""
+
+
+def record_of(st: os.stat_result, digest: bytes, now_ns: int) -> Record:
+    """What to remember. `now_ns`: not later than the beginning of the reading."""
+    changed_ns = st.st_mtime_ns
+    if os.name != "nt" and st.st_ctime_ns > changed_ns:
+        changed_ns = st.st_ctime_ns
+    window_ns = _UNSURE_COARSE_NS if st.st_mtime_ns % 1_000_000_000 == 0 else _UNSURE_NS
+    inode = UNSURE_INODE
+    if changed_ns + window_ns < now_ns:
+        inode = 0 if os.name == "nt" else st.st_ino  # Windows tells none while a folder is listed
+    return (st.st_size, st.st_mtime_ns, inode, st.st_ctime_ns, st.st_mode & MODE_MASK, digest)
+
+
+def is_same(before: os.stat_result, after: os.stat_result) -> bool:
+    """Whether the file was left alone between the two."""
+    return (
+        before.st_mtime_ns == after.st_mtime_ns
+        and before.st_size == after.st_size
+        and before.st_ctime_ns == after.st_ctime_ns
+    )
+
+
+def open_file(path: str) -> int:
+    """A descriptor. Raises `OSError`."""
+    return os.open(path, OPEN_FLAGS)
+
+
+def hash_file(path: str, *, on_bytes: Any = None, is_stopped: Any = None) -> Record:
+    """The record of a file of any size, read in blocks. Raises `OSError`, `FileChanging`, `NotAFile`.
+
+    `on_bytes(count)` is told of each block; `is_stopped()` true ends it with `FileChanging`.
+    """
+    for _ in range(ATTEMPTS):
+        now_ns = time.time_ns()
+        fd = open_file(path)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode):
+                raise NotAFile(path)
+            hasher, count = blake3(max_threads=blake3.AUTO), 0
+            buffer = bytearray(min(BLOCK_BYTES, max(before.st_size, 1)))
+            view = memoryview(buffer)
+            while True:
+                size = file.readinto(buffer) or 0
+                if not size:
+                    break
+                hasher.update(view[:size])
+                count += size
+                if on_bytes is not None:
+                    on_bytes(size)
+                if count > before.st_size or (is_stopped is not None and is_stopped()):
+                    break
+            after = os.fstat(fd)
+        if count == before.st_size and is_same(before, after):
+            return record_of(after, hasher.digest(), now_ns)
+        if is_stopped is not None and is_stopped():
+            break
+    raise FileChanging(path)
+
+
+def read_small(path: str) -> tuple[Record, bytes]:
+    """A file of at most `SMALL_BYTES_MAX` and its record. Raises `OSError`, `FileChanging`, `NotAFile`."""
+    for _ in range(ATTEMPTS):
+        now_ns = time.time_ns()
+        fd = open_file(path)
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode) or before.st_size > SMALL_BYTES_MAX:
+                raise NotAFile(path)
+            data = file.read(before.st_size + 1)
+            after = os.fstat(fd)
+        if len(data) == before.st_size and is_same(before, after):
+            return record_of(after, blake3(data).digest(), now_ns), data
+    raise FileChanging(path)
