@@ -125,7 +125,11 @@ class _Commit:
         at = later(head, clock.now())
         plan = Plan(Tree(tx, self._scope.tenant.id, head.device_id), ledger, known, clock.to_ns(at))
         await _load(plan.tree, changes)
-        left = [await plan.apply(change) for change in changes]
+        left, is_new = [], []
+        for change in changes:
+            before = plan.counts.added
+            left.append(await plan.apply(change))
+            is_new.append(plan.counts.added > before)
         await self._refer(tx, ledger, plan, known)
         ledger.charge(plan.charged_bytes)
         for node in plan.added:
@@ -141,6 +145,7 @@ class _Commit:
             counts.unchanged,
             counts.removed,
             [0 if node is None else node.id for node in left],
+            is_new,
         )
         return None if plan.is_empty else _Written(head, at, manifest, await self._lines(tx, plan, manifest))
 

@@ -326,7 +326,8 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class CommitResult:
-    """What a commit did. `manifest` is None when nothing changed. `entry_ids`: per change, the entry it left, or 0."""
+    """What a commit did. `manifest` is None when nothing changed. `entry_ids`: per change, the entry it left, or 0;
+    `is_new`: per change, whether it made a name that was not there."""
 
     manifest: Manifest | None
     added: int
@@ -334,6 +335,7 @@ class CommitResult:
     unchanged: int
     removed: int
     entry_ids: list[int]
+    is_new: list[bool]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from catalog.changes import AddFile, RemovePath
+from catalog.changes import RemovePath
 from catalog.errors import BadPath, BadRequest, NotAllowed
 from catalog.values import Area, Entry, EntryPath
 from web.answers import json_answer, no_content
@@ -11,12 +11,11 @@ from web.bodies import field
 from web.digests import announced_digests
 from web.downloads import content_answer
 from web.errors import WrongMediaType
+from web.file_uploads import store_upload
 from web.parameters import path_area, path_id, query_of
 from web.paths import entry_path
 from web.sessions import Caller
-from web.state import services
 from web.times import parse_http_date, parse_time
-from web.uploads import claim_and_place, received
 
 MTIME_HEADER = "x-otb-mtime"
 
@@ -32,16 +31,14 @@ async def put_file(request: Request, caller: Caller) -> Response:
     _check_whole(request)
     announced, mtime_ns = announced_digests(request.headers), _mtime_ns(request)
     await caller.scope.devices.get(device_id)
-    async with received(request, caller.scope, announced) as staged:
-        claim, blob = await claim_and_place(services(request), caller.scope, staged)
-        done = await caller.scope.manifests.commit(device_id, [AddFile(path, blob, claim.blob_id, mtime_ns)])
+    put = await store_upload(request, caller.scope, device_id, path, mtime_ns, announced)
     shape = {
-        "entry": str(done.entry_ids[0]),
-        "digest": blob.digest.hex,
-        "size": blob.size_bytes,
-        "deduplicated": claim.possessed,
+        "entry": str(put.entry_id),
+        "digest": put.digest.hex,
+        "size": put.size_bytes,
+        "deduplicated": put.possessed,
     }
-    return json_answer(shape, 201 if done.added else 200)
+    return json_answer(shape, 201 if put.is_new else 200)
 
 
 async def get_file(request: Request, caller: Caller) -> Response:

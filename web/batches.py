@@ -52,7 +52,7 @@ async def receive_batch(request: Request, scope: TenantScope) -> Received:
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await held.writers.run(pack.abort)
-                await _drop_row(scope, beginning, pack.pack_id)
+                await drop_row(scope, beginning, pack.pack_id)
             raise
         claims = await store_pack(held, scope, staged, beginning)
     return _sorted(reader, claims)
@@ -66,21 +66,21 @@ async def store_pack(
     try:
         if not staged.blobs:
             await held.writers.run(staged.discard)
-            await _drop_row(scope, beginning, staged.pack_id)
+            await drop_row(scope, beginning, staged.pack_id)
             return {}
         await beginning
         blobs = await held.writers.run(held.store.place_pack, staged)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await held.writers.run(staged.discard)
-            await _drop_row(scope, beginning, staged.pack_id)
+            await drop_row(scope, beginning, staged.pack_id)
         raise
     try:
         return await scope.blobs.receive(NewPack(staged.pack_id, staged.stored_bytes, blobs))
     except (QuotaExceeded, ClaimLost):
         # Refused for certain, unlike a lost database: nothing names the pack.
         await held.writers.run(held.store.trash_pack, staged.pack_id, datetime.now(UTC).date())
-        await _drop_row(scope, beginning, staged.pack_id)
+        await drop_row(scope, beginning, staged.pack_id)
         raise
 
 
@@ -110,8 +110,8 @@ async def _read(request: Request, held: Services, room: Reservation, pack: PackW
     return reader
 
 
-async def _drop_row(scope: TenantScope, beginning: "asyncio.Task[None]", pack_id: str) -> None:
-    """The row goes with its file. If the database is lost just now, the next start finds the row and drops it."""
+async def drop_row(scope: TenantScope, beginning: "asyncio.Task[None]", pack_id: str) -> None:
+    """The row of a pack that came to nothing goes. If the database is lost just now, the next start drops the row."""
     (failed,) = await asyncio.gather(beginning, return_exceptions=True)
     if failed is None:
         await asyncio.gather(scope.blobs.drop_pack(pack_id), return_exceptions=True)

@@ -47,6 +47,12 @@ PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""
 UPLOADS_AT_ONCE: Final = 32
 UPLOADS_AT_ONCE_OF_TENANT: Final = 16
+SMALL_UPLOAD_BYTES_MAX: Final = 64 * KIB
+"""A file of at most so much is read whole, and stored together with others that arrive at the same moment."""
+SMALL_UPLOADS_AT_ONCE: Final = 768
+SMALL_UPLOADS_AT_ONCE_OF_TENANT: Final = 256
+"""Each holds its bytes and no more, so an idle one costs little."""
+SMALL_UPLOADS_TOGETHER_MAX: Final = 64
 LARGE_BODIES_AT_ONCE: Final = 4
 """Bodies of more than `JSON_BODY_BYTES_MAX`: each takes some 100 MB while it is read."""
 DOWNLOADS_AT_ONCE: Final = 64

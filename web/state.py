@@ -12,7 +12,9 @@ from web import limits
 from web.admission import Incoming, Slots
 from web.client_wheel import Wheel
 from web.download_log import DownloadLog
+from web.gathering import Gatherer
 from web.handoff import HandoffVerifier
+from web.small_files import Put, SmallFile
 from web.templating import Pages
 from web.threads import Workers
 from web.tus_turns import Tus
@@ -35,6 +37,14 @@ class Services:
     )
     downloads: Slots = field(
         default_factory=lambda: Slots(limits.DOWNLOADS_AT_ONCE, "downloads", limits.DOWNLOADS_AT_ONCE_OF_TENANT)
+    )
+    small_slots: Slots = field(
+        default_factory=lambda: Slots(
+            limits.SMALL_UPLOADS_AT_ONCE, "small uploads", limits.SMALL_UPLOADS_AT_ONCE_OF_TENANT
+        )
+    )
+    small_uploads: Gatherer[SmallFile, Put] = field(
+        default_factory=lambda: Gatherer(limits.SMALL_UPLOADS_TOGETHER_MAX, lambda file: file.path)
     )
     large_bodies: Slots = field(default_factory=lambda: Slots(limits.LARGE_BODIES_AT_ONCE, "large requests"))
     incoming: Incoming = field(default_factory=Incoming)

@@ -13,7 +13,7 @@ from blake3 import blake3
 from tests.shared.service import Service
 from tests.web.conftest import QUOTA_BYTES, UPLOAD_BYTES_MAX
 from tests.web.device import Device, Wire, as_sent
-from web.limits import UPLOADS_AT_ONCE_OF_TENANT
+from web.limits import SMALL_UPLOAD_BYTES_MAX, SMALL_UPLOADS_AT_ONCE_OF_TENANT, UPLOADS_AT_ONCE_OF_TENANT
 
 MIB = 1 << 20
 
@@ -250,15 +250,19 @@ def test_uploads_at_once_share_the_quota(running: Service, laptop: Device) -> No
             pass
 
 
-def test_more_at_once_than_an_account_may(running: Service, laptop: Device) -> None:
+@pytest.mark.parametrize(
+    ("size", "at_once"),
+    [(SMALL_UPLOAD_BYTES_MAX, SMALL_UPLOADS_AT_ONCE_OF_TENANT), (MIB // 2, UPLOADS_AT_ONCE_OF_TENANT)],
+)
+def test_more_at_once_than_an_account_may(running: Service, laptop: Device, size: int, at_once: int) -> None:
     wires = []
-    for number in range(UPLOADS_AT_ONCE_OF_TENANT):
+    for number in range(at_once):
         wire = Wire(running.url)
-        wire.head("PUT", f"{laptop.files}/w{number}".encode(), as_sent(laptop.client) | {"Content-Length": "2"})
+        wire.head("PUT", f"{laptop.files}/w{number}".encode(), as_sent(laptop.client) | {"Content-Length": str(size)})
         wire.send(b"x")
         wires.append(wire)
     time.sleep(1)
-    answer = laptop.put("one too many", b"x")
+    answer = laptop.put("one too many", bytes(size))
     check(answer, 503, "busy")
     assert answer.headers["retry-after"] == "5"
     for wire in wires:
