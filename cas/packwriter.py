@@ -4,7 +4,6 @@ Bytes are collected and written in steps of about 1 MiB, so that a blob costs no
 system. Memory is bounded: one buffer of 2 MiB, and about 700 bytes for each blob.
 """
 
-import secrets
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
@@ -21,7 +20,6 @@ from cas.packformat import header, index_rows, trailer_end, trailer_start
 from cas.slices import SliceEncoder
 
 STEP_BYTES: Final = 1 << 20
-PACK_ID_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +49,14 @@ class StagedPack:
 
 
 class PackWriter:
-    """Takes blobs one by one, by one thread at a time. `pack_id` is known from the start.
+    """Takes blobs one by one, by one thread at a time. `pack_id` is new, and known from the start.
 
     A blob that is refused leaves the writer usable; any other error ends it and drops what it wrote. As a context
     manager it does so too unless `finish` was reached.
     """
 
-    def __init__(self, backend: Backend) -> None:
-        self.pack_id = secrets.token_hex(PACK_ID_BYTES)
+    def __init__(self, backend: Backend, pack_id: str) -> None:
+        self.pack_id = pack_id
         self._encoder = SliceEncoder()
         self._blobs: dict[bytes, Blob] = {}
         self._hasher = blake3()

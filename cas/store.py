@@ -27,6 +27,7 @@ from cas.layout import (
     BLOBS,
     FORMAT_KEY,
     JOURNAL,
+    PACK_ID_BYTES,
     PACKS,
     blob_key,
     has_pieces,
@@ -129,7 +130,7 @@ class BlobStore:
         if not self._has_pack_folders:  # a store from before packs has none
             self._backend.prepare(pack_folders())
             self._has_pack_folders = True
-        return PackWriter(self._backend)
+        return PackWriter(self._backend, secrets.token_hex(PACK_ID_BYTES))
 
     def place_pack(self, staged: StagedPack) -> tuple[Blob, ...]:
         """Give a staged pack its name, durably, and return what it holds. On an error the temporary is gone and the

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from datetime import date
 
 import pytest
 import zstandard
@@ -19,13 +20,15 @@ from cas.blob import EMPTY_BLOB, Blob
 from cas.digest import Digest
 from cas.errors import CasError, JournalBroken, StoreNotReady, StoreReadOnly
 from cas.journal import Journal
-from cas.layout import blob_key
+from cas.layout import blob_key, pack_key
 from cas.local import LocalBackend
 from cas.lock import StoreLock
 from cas.memory import MemoryBackend
+from cas.packformat import HEADER_BYTES
+from cas.packwriter import PackWriter
 from cas.store import BlobStore
 from tests.cas.power import FewShards, MutantBackend, PowerCut, content
-from tests.cas.samples import KIB, MIB
+from tests.cas.samples import KIB, MIB, noise, prose
 
 CHAIN = "0e8e5a4c-7d0f-4f0e-9a53-3d1c6d3c6f11/device-7"
 
@@ -45,6 +48,7 @@ class Acknowledged:
     """What the caller was told is safe."""
 
     blobs: dict[Digest, Blob] = field(default_factory=dict)
+    packed: dict[Digest, Blob] = field(default_factory=dict)
     records: dict[int, Digest] = field(default_factory=dict)
 
 
@@ -53,10 +57,28 @@ def upload_until_power_fails(backend: Backend, acknowledged: Acknowledged, seed:
     with suppress(CasError):  # the power may fail before a thread has so much as begun
         store = BlobStore.open(backend)
         for number in range(10_000):
+            if dice.random() < 0.4:
+                for blob in put_pack(store, packed_contents(dice)):
+                    acknowledged.packed[blob.digest] = blob
+                continue
             size = dice.choice([100, 5 * KIB, 70 * KIB, 300 * KIB, MIB + 5, 4 * MIB + 5])
             data = content(size, seed * 10_000 + number, compressible=dice.random() < 0.3)
             blob = store.place(store.stage([data]))
             acknowledged.blobs[blob.digest] = blob
+
+
+def packed_contents(dice: random.Random) -> list[bytes]:
+    """A batch of small blobs; some are so large together that they take the way of large files."""
+    size = dice.choice([10 * KIB, 10 * KIB, 900 * KIB])
+    kinds: list[Callable[[int], bytes]] = [dice.randbytes, prose]
+    return [dice.choice(kinds)(dice.randrange(1, size)) for _ in range(dice.choice([1, 7, 25]))]
+
+
+def put_pack(store: BlobStore, contents: list[bytes]) -> tuple[Blob, ...]:
+    with store.pack() as writer:
+        for data in contents:
+            writer.add(data)
+        return store.place_pack(writer.finish())
 
 
 def append_until_power_fails(backend: Backend, acknowledged: Acknowledged, first: int) -> None:
@@ -73,8 +95,10 @@ def append_until_power_fails(backend: Backend, acknowledged: Acknowledged, first
 def check_all(backend: Backend, acknowledged: Acknowledged) -> None:
     """Nothing acknowledged is lost, and nothing is half there."""
     store = BlobStore.open(backend)
-    for blob in acknowledged.blobs.values():
+    for blob in [*acknowledged.blobs.values(), *acknowledged.packed.values()]:
         store.check(blob)
+    for pack_id, _ in store.packs():
+        store.check_pack(pack_id)
     records = {record.sequence: record for record in Journal(backend).records(CHAIN)}
     for sequence, digest in acknowledged.records.items():
         assert records[sequence].digest == digest
@@ -120,7 +144,7 @@ def crash_while_writing(power: PowerCut, acknowledged: Acknowledged, crash: int)
 def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(
     power: PowerCut, scale: Callable[[int, int], int]
 ) -> None:
-    blobs = records = 0
+    blobs = packed = records = 0
     for first in range(1, scale(20, 1000) + 1, 10):
         power.wipe()
         with closing(FewShards(power.root)) as backend:
@@ -129,8 +153,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_half_there(
         for crash in range(first, first + 10):
             crash_while_writing(power, acknowledged, crash)
         blobs += len(acknowledged.blobs)
+        packed += len(acknowledged.packed)
         records += len(acknowledged.records)
     assert blobs >= 10
+    assert packed >= 10
     assert records >= 10
 
 
@@ -216,6 +242,35 @@ def check_blob(data: bytes) -> Callable[[MutantBackend], None]:
     return lambda backend: BlobStore.open(backend).check(blob_of(data))
 
 
+PACK_ID = "ab" + "0" * 30
+PACKS = {
+    "a pack": [b"1", prose(40 * KIB), noise(10 * KIB)],
+    "a large pack": [noise(900 * KIB, seed) for seed in range(12)],
+}
+
+
+def put_named_pack(contents: list[bytes]) -> Callable[[MutantBackend], None]:
+    """With an id that is the same in each run, so that its folder's sync can be named."""
+
+    def act(backend: MutantBackend) -> None:
+        store = BlobStore.open(backend)
+        store.pack().abort()  # the folders are made ready by the first pack of a process
+        with PackWriter(backend, PACK_ID) as writer:
+            for data in contents:
+                writer.add(data)
+            store.place_pack(writer.finish())
+
+    return act
+
+
+def check_named_pack(contents: list[bytes]) -> Callable[[MutantBackend], None]:
+    def check(backend: MutantBackend) -> None:
+        blobs = BlobStore.open(backend).check_pack(PACK_ID)
+        assert [blob.digest for blob in blobs] == [Digest.of(data) for data in contents]
+
+    return check
+
+
 def append(count: int, body: bytes = b"body") -> Callable[[MutantBackend], None]:
     def act(backend: MutantBackend) -> None:
         journal = Journal(backend)
@@ -257,6 +312,40 @@ def check_quarantined(backend: MutantBackend) -> None:
     assert list(backend.list("blobs/00/")) == []
 
 
+def damage_slice(backend: MutantBackend) -> None:
+    put_named_pack(PACKS["a pack"])(backend)
+    path = backend.root / pack_key(PACK_ID)
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(HEADER_BYTES)
+        file.write(b"2")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def quarantine_slice(backend: MutantBackend) -> None:
+    store = BlobStore.open(backend)
+    assert store.quarantine(store.read_index(PACK_ID)[0])
+
+
+def check_slice_quarantined(backend: MutantBackend) -> None:
+    infos = list(backend.list("quarantine/"))
+    assert len(infos) == 1
+    with closing(backend.open(infos[0].key)) as reader:
+        assert reader.read_at(0, 9) == b"2"
+    store = BlobStore.open(backend)
+    store.check(store.read_index(PACK_ID)[1])
+
+
+def trash_pack(backend: MutantBackend) -> None:
+    BlobStore.open(backend).trash_pack(PACK_ID, date(2024, 5, 3))
+
+
+def check_pack_trashed(backend: MutantBackend) -> None:
+    assert [info.key for info in backend.list("trash/")] == [f"trash/2024-05-03/{PACK_ID}.pack"]
+    assert list(backend.list("packs/")) == []
+
+
 def make_folders_and_die(backend: MutantBackend) -> None:
     """A process that was killed before it could sync what it made."""
     (backend.root / "journal" / CHAIN / "0000000000").mkdir(parents=True)
@@ -268,6 +357,15 @@ def note_gone(backend: MutantBackend) -> None:
 
 OPERATIONS = {
     **{f"{name} blob": Operation(put(data), check_blob(data)) for name, data in BLOBS.items()},
+    # Its folders are there since the store is; they are made ready again for stores from before packs.
+    **{
+        name: Operation(put_named_pack(contents), check_named_pack(contents), needless={".", "packs"})
+        for name, contents in PACKS.items()
+    },
+    "a damaged slice's copy": Operation(quarantine_slice, check_slice_quarantined, before=damage_slice),
+    "a pack to the trash": Operation(
+        trash_pack, check_pack_trashed, before=put_named_pack(PACKS["a pack"]), needless={"."}
+    ),
     # journal/ is there since the store is, and the sync of the root with it.
     "records in new folders": Operation(append(5), check_records([b"body"] * 5), needless={"."}),
     "a record in folders of a killed process": Operation(

@@ -15,6 +15,7 @@ from cas.blob import EMPTY_BLOB, Blob
 from cas.digest import Digest
 from cas.errors import BlobUnreadable, CasError, StoreFailed, StoreFull, StoreNotReady, StoreReadOnly
 from cas.journal import Journal
+from cas.layout import pack_folders
 from cas.store import BlobStore
 from tests.cas.samples import KIB, MIB, noise, prose
 from tests.shared.stores import SparseBackend, new_store
@@ -29,6 +30,13 @@ def leftovers(backend: SparseBackend) -> list[str]:
 
 def put(store: BlobStore, data: bytes) -> Blob:
     return store.place(store.stage([data]))
+
+
+def put_pack(store: BlobStore, *contents: bytes) -> tuple[Blob, ...]:
+    with store.pack() as writer:
+        for data in contents:
+            writer.add(data)
+        return store.place_pack(writer.finish())
 
 
 def whole(store: BlobStore, blob: Blob) -> bytes:
@@ -96,6 +104,72 @@ def test_a_failing_medium_makes_the_store_read_only(
     with pytest.raises(StoreReadOnly):
         Journal(local).append("a/b", 1, None, b"")
     assert whole(local_store, before) == b"stored before"
+
+
+LARGE_PACK = [noise(900 * KIB, seed) for seed in range(24)]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+@pytest.mark.parametrize(
+    ("name", "contents", "after"),
+    [
+        ("write", [noise(10)], 0),
+        ("write", LARGE_PACK, 0),  # in the middle of adding
+        ("write", LARGE_PACK, 8),  # the pipeline's thread
+        ("fchmod", [noise(10)], 0),
+        ("fsync", [noise(10)], 0),
+        ("fsync", [noise(10)], 1),  # the folder, after the rename
+        ("rename", [noise(10)], 0),
+    ],
+)
+def test_a_failing_medium_in_the_middle_of_a_pack(
+    local: SparseBackend, local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str,
+    contents: list[bytes], after: int, code: int,
+) -> None:  # fmt: skip
+    before = put_pack(local_store, b"stored before")
+    local.prepare(pack_folders())
+    fail(name, code, after)
+    with pytest.raises(StoreReadOnly, match="failed"):
+        put_pack(local_store, *contents)
+    monkeypatch.undo()
+    assert leftovers(local) == []
+    assert local_store.read_only_reason is not None
+    with pytest.raises(StoreReadOnly):
+        local_store.pack()
+    assert whole(local_store, before[0]) == b"stored before"
+    for pack_id, _ in local_store.packs():
+        local_store.check_pack(pack_id)
+
+
+def test_a_writer_that_failed_has_ended(local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    with local_store.pack() as writer:
+        writer.add(LARGE_PACK[0])
+        fail("write", errno.ENOSPC)
+        with pytest.raises(StoreFull):
+            writer.add(LARGE_PACK[1])
+        monkeypatch.undo()
+        for call in (lambda: writer.add(b"x"), writer.finish):
+            with pytest.raises(CasError, match="ended"):
+                call()
+
+
+@pytest.mark.parametrize("name", ["open", "pread"])
+def test_an_unreadable_pack_is_said_to_be_so_and_stays(
+    local: SparseBackend, local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (blob,) = put_pack(local_store, noise(10))
+    ((pack_id, _),) = local_store.packs()
+    fail(name, errno.EIO, only_if=lambda *args: name == "pread" or str(args[0]).startswith("packs/"))
+    for look in (local_store.check, local_store.quarantine):
+        with pytest.raises(BlobUnreadable):
+            look(blob)
+    for look_at in (local_store.check_pack, local_store.read_index):
+        with pytest.raises(BlobUnreadable):
+            look_at(pack_id)
+    monkeypatch.undo()
+    assert local_store.check_pack(pack_id) == (blob,)
+    assert list(local.list("quarantine/")) == []
+    assert local_store.read_only_reason is None
 
 
 def test_any_failed_sync_makes_the_store_read_only(
@@ -232,6 +306,26 @@ def test_no_room_is_said_and_passes(
     assert whole(local_store, put(local_store, data)) == data
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize(
+    ("name", "after"), [("open", 0), ("write", 0), ("write", 3), ("write", 8), ("fsync", 0), ("rename", 0)]
+)
+def test_no_room_for_a_pack_is_said_and_passes(
+    local: SparseBackend, local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str, after: int,
+    code: int,
+) -> None:  # fmt: skip
+    local.prepare(pack_folders())
+    fail(name, code, after, only_if=is_making if name == "open" else lambda *args: True)
+    with pytest.raises(StoreFull):
+        put_pack(local_store, *LARGE_PACK)
+    monkeypatch.undo()
+    assert leftovers(local) == []
+    assert list(local_store.packs()) == []
+    assert local_store.read_only_reason is None
+    (*_, last) = put_pack(local_store, *LARGE_PACK)
+    assert whole(local_store, last) == LARGE_PACK[-1]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[SparseBackend]:
     """A store on a file system of 16 MiB and 150 inodes."""
@@ -254,6 +348,18 @@ def test_a_full_disk_keeps_nothing_and_recovers_by_itself(
         assert leftovers(small_disk) == []
         assert whole(store, kept) == noise(2 * MIB)
     put(store, noise(8 * MIB, 2))
+
+
+def test_a_full_disk_keeps_no_part_of_a_pack(small_disk: SparseBackend) -> None:
+    store = BlobStore.open(small_disk)
+    kept = put_pack(store, noise(MIB), prose(MIB))
+    for _ in range(3):
+        with pytest.raises(StoreFull):
+            put_pack(store, *LARGE_PACK)
+        assert leftovers(small_disk) == []
+        assert len(list(store.packs())) == 1
+        assert [whole(store, blob) for blob in kept] == [noise(MIB), prose(MIB)]
+    put_pack(store, *LARGE_PACK[:8])
 
 
 def test_no_inodes_left_is_no_room(small_disk: SparseBackend) -> None:

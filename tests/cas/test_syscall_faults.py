@@ -1,7 +1,8 @@
 """Every system call of the write path fails once: with EIO, with ENOSPC, and by killing the process in it (strace).
 
-Whatever fails, nothing acknowledged is missing, nothing wrong lies under a blob's name, the journal stays whole, every
-error is one of `cas`, and what was not published is gone: at once, or at the next start where even that failed.
+Whatever fails, nothing acknowledged is missing, nothing wrong lies under the name of a blob or pack, the journal stays
+whole, every error is one of `cas`, and what was not published is gone: at once, or at the next start where even that
+failed.
 """
 
 import os
@@ -20,13 +21,14 @@ from typing import Final
 
 import pytest
 
+from cas.digest import Digest
 from cas.errors import BlobMissing
 from cas.journal import Journal
 from cas.layout import object_keys
 from cas.store import BlobStore
 from tests.cas.power import FewShards
 from tests.cas.test_crashes import blob_of
-from tests.cas.write_path import CHAIN, contents
+from tests.cas.write_path import CHAIN, contents, packed_contents
 
 ACTIONS: Final = ("error=EIO", "error=ENOSPC", "signal=KILL")
 INTERPRETERS_OWN: Final = re.compile(
@@ -141,6 +143,14 @@ def check(walker: Walker, outcome: Outcome, fault: str) -> None:
                 store.check(blob)
             for key in object_keys(blob):
                 backend.remove(key)
+        packs = [store.check_pack(pack_id) for pack_id, _ in store.packs()]
+        assert len(packs) <= 1, fault
+        for digest in outcome.acknowledged("pack"):
+            assert packs[0][-1].digest.hex == digest, fault
+        for blobs in packs:
+            assert [blob.digest for blob in blobs] == [Digest.of(data) for data in packed_contents()], fault
+        for info in backend.list("packs/"):
+            backend.remove(info.key)
         records = list(Journal(backend).records(CHAIN.format(run=walker.run)))
         assert len(records) <= 1, fault
         for digest in outcome.acknowledged("record"):
@@ -150,6 +160,7 @@ def check(walker: Walker, outcome: Outcome, fault: str) -> None:
 def test_every_system_call_of_the_write_path(walker: Walker, scale: Callable[[int, int], int]) -> None:
     plain = walker.walk()
     assert len(plain.acknowledged("blob")) == 3
+    assert len(plain.acknowledged("pack")) == 1
     assert len(plain.acknowledged("record")) == 1
     check(walker, plain, "none")
     calls = calls_of(walker.log())
