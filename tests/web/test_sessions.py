@@ -19,6 +19,7 @@ CONCRETE = {
     "{export}": "1",
     "{token}": "1",
     "{name}": "x",
+    "{wheel}": "otb_cloud_client-0.0-py3-none-any",
     "{upload}": "1",
 }
 
@@ -45,6 +46,11 @@ OPEN = {
     ("GET", "/auth/handoff"),
     ("POST", "/auth/handoff"),
     ("POST", "/sign-out"),
+    ("POST", "/api/v1/connect"),
+    ("POST", "/api/v1/connect/token"),
+    ("GET", "/connect/install.sh"),
+    ("GET", "/connect/install.ps1"),
+    ("GET", "/connect/{wheel}.whl"),
 }
 
 
@@ -81,7 +87,7 @@ def test_no_page_without_a_session(running: Service, operation: Operation) -> No
     ended = httpx2.request(
         operation.method, running.url + address_of(operation), headers={"Cookie": "otb_session=ended"}
     )
-    assert "Your session has ended" in ended.text
+    assert ("Sign in to connect" if operation.path == "/connect" else "Your session has ended") in ended.text
 
 
 @pytest.mark.parametrize("operation", named([o for o in PROTECTED_API if is_unsafe(o)]))
