@@ -13,20 +13,25 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from cas.blob import Blob, Encoding
+from cas.backend import ObjectReader
+from cas.blob import Blob, Encoding, parsed_pack_location
 from cas.digest import Digest
+from cas.errors import BlobUnreadable
 from cas.journal import Journal
-from cas.layout import blob_key, pieces_key
+from cas.layout import blob_key, pack_key, pieces_key
 from cas.lock import VERIFY_LOCK_NAME, StoreLock
 from cas.memory import MemoryBackend
+from cas.packreader import OpenPack
 from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.changes import AddFile
+from catalog.packs import NewPack
 from catalog.values import BlobRow, Claimable, DeviceKind, EntryPath, ScrubRun, VerificationRecord
 from tests.cas.samples import KIB, MIB, noise, prose
 from tests.catalog.conftest import sign_in
@@ -57,6 +62,22 @@ class Shop:
     def fill(self, *contents: bytes) -> list[Blob]:
         """Upload these, as the service does."""
         return asyncio.run(self._with_catalog(lambda store, catalog: self._upload(store, catalog, contents)))
+
+    def fill_pack(self, *contents: bytes) -> tuple[Blob, ...]:
+        """Upload these in one batch, as the service does."""
+
+        async def upload(store: BlobStore, catalog: Catalog) -> tuple[Blob, ...]:
+            scope = await sign_in(catalog, self.client)
+            with store.pack() as writer:
+                for data in contents:
+                    writer.add(data)
+                await scope.blobs.begin_pack(writer.pack_id)
+                staged = writer.finish()
+            blobs = store.place_pack(staged)
+            await scope.blobs.receive(NewPack(staged.pack_id, staged.stored_bytes, blobs))
+            return blobs
+
+        return cast(tuple[Blob, ...], asyncio.run(self._with_catalog(upload)))
 
     def missing(self, blobs: list[Blob]) -> list[Blob]:
         """Those that the tenant would be asked to send again."""
@@ -268,6 +289,82 @@ def test_a_read_only_store_is_still_verified(shop: Shop) -> None:
     assert shop.path(blob).exists()
 
 
+# -- packs
+
+
+def place_of(blob: Blob) -> tuple[str, int]:
+    """Pack id and offset."""
+    place = parsed_pack_location(blob.location)
+    assert place is not None
+    return place
+
+
+def test_packed_blobs_are_checked_and_heal(shop: Shop) -> None:
+    contents = [b"%d " % number + (noise, prose)[number % 2](9 * KIB, number) for number in range(40)]
+    shop.fill(noise(5 * MIB))
+    blobs = shop.fill_pack(*contents)
+    assert shop.verify().returncode == 0
+    assert (shop.report()["counts"], shop.report()["packs"]) == ({"good": 42}, 1)
+    assert shop.report()["orphans"] == []
+    path = shop.root / pack_key(place_of(blobs[0])[0])
+    harmed = [blobs[number] for number in (0, 17, 18, 39)]
+    for blob in harmed:
+        rewrite(path, flip(place_of(blob)[1] + blob.stored_bytes // 2))
+    for _ in range(2):
+        done = shop.verify()
+        assert done.returncode == 1
+        found = shop.report()
+        assert found["counts"] == {"good": 38, "damaged": 4}
+        assert {problem["digest"] for problem in found["problems"]} == {blob.digest.hex for blob in harmed}
+        assert all((problem["outcome"], problem["quarantined"]) == ("damaged", True) for problem in found["problems"])
+        assert len(list((shop.root / "quarantine").iterdir())) == 4
+        assert "now in quarantine" in done.stdout
+    assert path.exists()
+    assert shop.missing(list(blobs)) == harmed
+    healed = shop.fill_pack(*(data for data, blob in zip(contents, blobs, strict=True) if blob in harmed))
+    assert shop.missing([*blobs, *healed]) == []
+    assert shop.verify().returncode == 0
+    assert (shop.report()["counts"], shop.report()["packs"]) == ({"good": 42}, 2)
+
+
+def test_a_lost_pack_is_all_its_blobs_missing(shop: Shop) -> None:
+    lost, kept = shop.fill_pack(noise(10), prose(9 * KIB)), shop.fill_pack(noise(20))
+    (shop.root / pack_key(place_of(lost[0])[0])).unlink()
+    assert shop.verify().returncode == 1
+    assert shop.report()["counts"] == {"good": 2, "missing": 2}
+    assert shop.missing([*lost, *kept]) == list(lost)
+
+
+def test_packs_without_a_row_are_reported_and_left_alone(shop: Shop) -> None:
+    shop.fill_pack(noise(10))
+    with closing(SparseBackend(shop.root)) as backend:
+        store = BlobStore.open(backend)
+        with store.pack() as writer:
+            writer.add(noise(20))
+            staged = writer.finish()
+        store.place_pack(staged)
+    orphan = shop.root / pack_key(staged.pack_id)
+    stray = orphan.with_name("stray.pack")
+    stray.write_bytes(b"stray")
+    assert shop.verify().returncode == 0
+    found = shop.report()
+    assert {orphan["key"] for orphan in found["orphans"]} == {str(f.relative_to(shop.root)) for f in (orphan, stray)}
+    assert (found["orphan_count"], found["orphan_bytes"]) == (2, staged.stored_bytes + 5)
+    assert orphan.exists()
+    assert stray.exists()
+
+
+def test_a_broken_index_is_damage_and_harms_no_blob(shop: Shop) -> None:
+    (blob,) = shop.fill_pack(noise(10))
+    rewrite(shop.root / pack_key(place_of(blob)[0]), flip(place_of(blob)[1] + 12))
+    done = shop.verify()
+    assert done.returncode == 1
+    assert shop.report()["counts"] == {"good": 2}
+    (fault,) = shop.report()["pack_faults"]
+    assert place_of(blob)[0] in fault
+    assert f"pack fault: {fault}" in done.stdout
+
+
 # -- interruptions
 
 
@@ -361,6 +458,7 @@ class FakeCatalog:
 
     def __init__(self, blobs: list[Blob]) -> None:
         self.rows = {number: BlobRow(number, blob, "live") for number, blob in enumerate(blobs, 1)}
+        self.packs: set[str] = set()
         self.outcomes: dict[int, list[str]] = {}
         self.before_looking_again: Callable[[], object] = lambda: None
 
@@ -370,6 +468,9 @@ class FakeCatalog:
     async def blobs_by_digest(self, digests: Sequence[Digest]) -> dict[Digest, BlobRow]:
         self.before_looking_again()
         return {row.blob.digest: row for row in self.rows.values() if row.blob.digest in digests}
+
+    async def known_packs(self, pack_ids: Sequence[str]) -> set[str]:
+        return self.packs & set(pack_ids)
 
     async def unhealthy(self, limit: int) -> list[tuple[Digest, str]]:
         return []
@@ -467,6 +568,89 @@ def test_a_row_that_moved_to_another_encoding_is_read_there(bench: Bench) -> Non
     bench.catalog.before_looking_again = move
     bench.scrub()
     assert bench.report.counts == {"good": 1}
+
+
+@pytest.fixture
+def packed(bench: Bench) -> tuple[Blob, ...]:
+    """Blobs of one pack, which are all that the catalog knows; their ids are not in the order in which they lie."""
+    with bench.store.pack() as writer:
+        for number in range(50):
+            writer.add(noise(KIB, number))
+        blobs = bench.store.place_pack(writer.finish())
+    rows = enumerate(sorted(blobs, key=lambda blob: blob.digest), 1)
+    bench.catalog.rows = {number: BlobRow(number, blob, "live") for number, blob in rows}
+    return blobs
+
+
+def test_a_pack_is_read_from_front_to_back(
+    bench: Bench, packed: tuple[Blob, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, real = [], OpenPack.stored
+
+    def stored(self: OpenPack, blob: Blob) -> bytes:
+        seen.append(blob)
+        return real(self, blob)
+
+    monkeypatch.setattr(OpenPack, "stored", stored)
+    bench.scrub()
+    assert seen == list(packed)
+    assert bench.report.counts == {"good": 50}
+    assert bench.catalog.outcomes == {number: ["good"] for number in range(1, 51)}
+
+
+def test_a_pack_that_the_medium_refuses_is_unreadable_and_stays(
+    bench: Bench, packed: tuple[Blob, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = bench.backend.open
+
+    def refusing(key: str) -> ObjectReader:
+        if key.startswith("packs/"):
+            raise BlobUnreadable(f"{key} cannot be opened", key)
+        return real(key)
+
+    monkeypatch.setattr(bench.backend, "open", refusing)
+    bench.scrub()
+    assert bench.report.counts == {"unreadable": len(packed)}
+    assert bench.catalog.outcomes == {}
+    assert list(bench.backend.list("quarantine/")) == []
+
+
+def test_a_blob_that_moved_to_another_pack_is_read_there(bench: Bench, packed: tuple[Blob, ...]) -> None:
+    """The sweep rewrites a pack while it is read."""
+
+    with bench.store.pack() as writer:
+        for number in range(1, 50):
+            writer.add(noise(KIB, number))
+        moved = {blob.digest: blob for blob in bench.store.place_pack(writer.finish())}
+
+    def repack() -> None:
+        for number, row in bench.catalog.rows.items():
+            bench.catalog.rows[number] = BlobRow(number, moved.get(row.blob.digest, row.blob), "live")
+
+    bench.store.trash_pack(place_of(packed[0])[0], date(2024, 5, 3))
+    bench.catalog.before_looking_again = repack
+    bench.scrub()
+    assert bench.report.counts == {"good": 49, "missing": 1}
+
+
+def test_a_pack_under_way_is_no_orphan(bench: Bench, packed: tuple[Blob, ...]) -> None:
+    bench.catalog.packs = {place_of(packed[0])[0]}
+    blob = bench.store.place(bench.store.stage([b"content"]))
+    bench.catalog.rows[99] = BlobRow(99, blob, "live")
+    empty = bench.store.place(bench.store.stage([]))
+    bench.catalog.rows[100] = BlobRow(100, empty, "live")
+    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    assert bench.report.orphans == []
+    bench.catalog.packs.clear()
+    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    assert bench.report.orphan_count == 1
+
+
+def test_a_file_of_its_own_beside_a_packed_blob_is_an_orphan(bench: Bench, packed: tuple[Blob, ...]) -> None:
+    bench.catalog.packs = {place_of(packed[0])[0]}
+    twin = bench.store.place(bench.store.stage([noise(KIB, 0)]))
+    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    assert blob_key(twin.digest, twin.encoding) in [orphan.key for orphan in bench.report.orphans]
 
 
 def test_an_upload_under_way_is_no_orphan(bench: Bench) -> None:

@@ -1,7 +1,7 @@
 """Re-reads every blob that the catalog names, compares it with its digest, and moves damaged ones to quarantine.
 
-Also reports missing blobs, files that no row names, and faults of the journal. An interrupted run is resumed by the
-next.
+Also reports missing blobs, files that no row names, and faults of the packs' indexes and of the journal. Of a damaged
+blob in a pack a copy goes to quarantine. An interrupted run is resumed by the next.
 """
 
 import argparse
@@ -25,6 +25,7 @@ from catalog.errors import CatalogError
 from catalog.settings import BadSettings, Settings, load_settings
 from tools.sizes import parse_size
 from tools.verify.chains import check_chains
+from tools.verify.indexes import check_indexes
 from tools.verify.orphans import find_orphans
 from tools.verify.pace import Pace, Stopped
 from tools.verify.progress import Progress
@@ -94,6 +95,8 @@ async def _verify(side: CatalogSide, store: BlobStore, backend: LocalBackend, ar
         await Scrub(side, store, pace, report, progress).run(last_blob_id, arguments.threads)
         progress.show("looking for files that no row names")
         await find_orphans(side, backend, pace, report)
+        progress.show("reading the indexes of packs")
+        await asyncio.to_thread(check_indexes, store, pace, report)
         progress.show("following the journal")
         await asyncio.to_thread(check_chains, backend, pace, report)
         await _add_earlier_problems(side, report)
@@ -150,9 +153,12 @@ def _say(report: Report) -> None:
     counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(report.counts.items())) or "none"
     print(f"blobs: {counts}")
     for problem in report.problems:
-        where = ", moved to quarantine" if problem.quarantined else ""
+        where = ", now in quarantine" if problem.quarantined else ""
         print(f"{problem.outcome}: blob {problem.digest}{where}: {problem.detail}")
     print(f"files that no row names: {report.orphan_count} ({report.orphan_bytes} bytes)")
+    print(f"packs: {report.packs}")
+    for fault in report.pack_faults:
+        print(f"pack fault: {fault}")
     print(f"journal: {report.journal_chains} chains, {report.journal_records} records")
     for fault in report.journal_faults:
         print(f"journal fault: {fault}")

@@ -1,5 +1,5 @@
-"""Files under `blobs/` that no row of the catalog names: what a crash left between a file and its row. Only
-reported."""
+"""Files under `blobs/` and `packs/` that no row of the catalog names: what a crash left between a file and its row.
+Only reported."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import Final
 from cas.backend import Backend, ObjectInfo
 from cas.digest import Digest
 from cas.errors import BadDigest
-from cas.layout import BLOBS, object_keys
+from cas.layout import BLOBS, PACKS, object_keys, pack_of_key
 from tools.verify.pace import Pace
 from tools.verify.report import Orphan, Report
 from tools.verify.scrub import CatalogSide
@@ -18,12 +18,13 @@ BATCH_FILES: Final = 1_000
 
 
 async def find_orphans(side: CatalogSide, backend: Backend, pace: Pace, report: Report) -> None:
-    """List them in the report. An upload claims its row before it places its file, and the files of a batch are listed
+    """List them in the report. An upload makes its row before it places its file, and the files of a batch are listed
     before their rows are asked for, so a file without a row is an orphan. Raises `Stopped`."""
-    files = iter(backend.list(f"{BLOBS}/"))
-    while batch := await asyncio.to_thread(_next, files, pace):
-        for info in await _unnamed(side, batch):
-            report.add_orphan(Orphan(info.key, info.size_bytes))
+    for folder, unnamed in ((BLOBS, _unnamed), (PACKS, _unnamed_packs)):
+        files = iter(backend.list(f"{folder}/"))
+        while batch := await asyncio.to_thread(_next, files, pace):
+            for info in await unnamed(side, batch):
+                report.add_orphan(Orphan(info.key, info.size_bytes))
 
 
 def _next(files: Iterator[ObjectInfo], pace: Pace) -> list[ObjectInfo]:
@@ -39,6 +40,11 @@ async def _unnamed(side: CatalogSide, batch: Sequence[ObjectInfo]) -> list[Objec
     rows = await side.blobs_by_digest(list(dict.fromkeys(digests.values())))
     named = {key for row in rows.values() for key in object_keys(row.blob)}
     return [info for info in batch if info.key not in named]
+
+
+async def _unnamed_packs(side: CatalogSide, batch: Sequence[ObjectInfo]) -> list[ObjectInfo]:
+    known = await side.known_packs([pack_id for info in batch if (pack_id := pack_of_key(info.key)) is not None])
+    return [info for info in batch if pack_of_key(info.key) not in known]
 
 
 def digest_of(key: str) -> Digest | None:

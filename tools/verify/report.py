@@ -34,8 +34,8 @@ _IS_DAMAGE: Final = (Outcome.DAMAGED, Outcome.MISSING, Outcome.UNREADABLE)
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A blob that is not as it should be. `quarantined`: whether a damaged file was moved away; None: not known
-    here."""
+    """A blob that is not as it should be. `quarantined`: whether a damaged file was moved away, or a
+    damaged slice of a pack copied; None: not known here."""
 
     digest: str
     outcome: Outcome
@@ -45,7 +45,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A file under `blobs/` that no row names. It is only reported: an upload may be about to name it."""
+    """A file under `blobs/` or `packs/` that no row names. It is only reported: an upload may be about to name it."""
 
     key: str
     size_bytes: int
@@ -68,6 +68,8 @@ class Report:
     orphan_count: int = 0
     orphan_bytes: int = 0
     orphans: list[Orphan] = field(default_factory=list)
+    packs: int = 0
+    pack_faults: list[str] = field(default_factory=list)
     journal_chains: int = 0
     journal_records: int = 0
     journal_faults: list[str] = field(default_factory=list)
@@ -87,7 +89,7 @@ class Report:
 
     @property
     def has_damage(self) -> bool:
-        return bool(self.journal_faults) or any(self.counts.get(outcome) for outcome in _IS_DAMAGE)
+        return bool(self.journal_faults or self.pack_faults) or any(self.counts.get(outcome) for outcome in _IS_DAMAGE)
 
     @property
     def exit_code(self) -> int:

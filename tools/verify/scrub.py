@@ -1,4 +1,5 @@
-"""The scrub: every blob that the catalog names is re-read and re-hashed, in order of its id, by a few threads.
+"""The scrub: every blob that the catalog names is re-read and re-hashed, page by page in order of its id, by a few
+threads.
 
 What always holds: a checkpoint stands behind a blob only once its outcome is recorded, so an interrupted run loses
 nothing and repeats little; and a blob counts as damaged or missing only after the catalog was asked again and the file
@@ -13,18 +14,18 @@ from typing import Final, Protocol
 
 from cas.blob import Blob
 from cas.digest import Digest
-from cas.errors import BlobDamaged, BlobMissing, BlobUnreadable, CasError, PiecesDamaged
+from cas.errors import CasError
 from cas.store import BlobStore
 from catalog.values import BlobRow, ScrubRun, VerificationRecord
+from tools.verify.examine import Finding, examine, examine_group, groups_of
 from tools.verify.pace import Pace
 from tools.verify.progress import Progress
 from tools.verify.report import Outcome, Problem, Report
 
-PAGE_ROWS: Final = 512
-CHECKPOINT_SECONDS: Final = 2.0
+PAGE_ROWS: Final = 4096
+"""Of a page, what lies in one pack is read in one go: a batch has its ids in order of digest, its pack has another."""
 
-Finding = tuple[Outcome, str]
-"""An outcome and, if it is not good, a sentence about it."""
+CHECKPOINT_SECONDS: Final = 2.0
 
 
 class CatalogSide(Protocol):
@@ -32,28 +33,13 @@ class CatalogSide(Protocol):
 
     async def blobs_after(self, after_blob_id: int, limit: int) -> list[BlobRow]: ...
     async def blobs_by_digest(self, digests: Sequence[Digest]) -> dict[Digest, BlobRow]: ...
+    async def known_packs(self, pack_ids: Sequence[str]) -> set[str]: ...
     async def unhealthy(self, limit: int) -> list[tuple[Digest, str]]: ...
     async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None: ...
     async def start_scrub(self) -> int: ...
     async def checkpoint_scrub(self, run_id: int, last_blob_id: int, counts: dict[str, int]) -> None: ...
     async def finish_scrub(self, run_id: int) -> None: ...
     async def unfinished_scrub(self) -> ScrubRun | None: ...
-
-
-def examine(store: BlobStore, blob: Blob, pace: Pace) -> Finding:
-    """Re-read one blob. Raises `Stopped`, and `StoreFailed` for what says nothing about the blob."""
-    pace.read(0)
-    try:
-        store.check(blob, pace.read)
-    except PiecesDamaged as error:
-        return Outcome.MENDED, str(error)
-    except BlobUnreadable as error:
-        return Outcome.UNREADABLE, str(error)
-    except BlobDamaged as error:
-        return Outcome.DAMAGED, str(error)
-    except BlobMissing as error:
-        return Outcome.MISSING, str(error)
-    return Outcome.GOOD, ""
 
 
 class Scrub:
@@ -76,16 +62,20 @@ class Scrub:
 
     async def _page(self, readers: ThreadPoolExecutor, rows: Sequence[BlobRow], last_blob_id: int) -> int:
         loop = asyncio.get_running_loop()
-        findings = [loop.run_in_executor(readers, examine, self._store, row.blob, self._pace) for row in rows]
+        jobs: dict[int, asyncio.Future[dict[Digest, Finding]]] = {}
+        for group in groups_of(rows):
+            blobs = [row.blob for row in group]
+            job = loop.run_in_executor(readers, examine_group, self._store, blobs, self._pace)
+            jobs |= dict.fromkeys((row.id for row in group), job)
         try:
-            for row, finding in zip(rows, findings, strict=True):
-                await self._settle(row, await finding)
+            for row in rows:
+                await self._settle(row, (await jobs[row.id])[row.blob.digest])
                 last_blob_id = row.id
                 await self._checkpoint(last_blob_id)
         finally:
-            for finding in findings:
-                finding.cancel()
-            await asyncio.gather(*findings, return_exceptions=True)
+            for job in jobs.values():
+                job.cancel()
+            await asyncio.gather(*jobs.values(), return_exceptions=True)
             await self._checkpoint(last_blob_id, now=True)
         return last_blob_id
 
