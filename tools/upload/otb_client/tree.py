@@ -1,0 +1,145 @@
+"""The tree of a device or folder as the server tells it, now or at a moment: read once, kept aside, gone through twice.
+
+What always holds: it is of one moment, however long it takes; it lies compressed in a temporary file, so that 400,000
+names take no memory; no name in it can lead out of the folder it is restored to: what could is told as impossible.
+"""
+
+import json
+import tempfile
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Optional
+from urllib.parse import quote
+
+from otb_client.api import Api
+from otb_client.errors import BadAnswer
+from otb_client.names import json_path, path_of_json
+from otb_client.times import parse_time
+
+PAGE_ENTRIES = 10_000
+FOLDER, FILE, LINK = "directory", "file", "link"
+IMPOSSIBLE = "impossible"
+"""A name that no honest server sends."""
+_DIGEST_DIGITS = 64
+_LEVEL = 1
+
+
+class Node(NamedTuple):
+    """One name. `path` is below the folder asked for; `digest` and `size` are a file's, `target` a link's."""
+
+    id: str
+    path: bytes
+    kind: str
+    digest: bytes
+    size: int
+    mtime_ns: int
+    mode: Optional[int]
+    target: bytes
+
+
+class Tree:
+    """What is to be restored. Close it."""
+
+    def __init__(self, folder: bytes) -> None:
+        self._below = folder + b"/" if folder else b""
+        self._file = tempfile.TemporaryFile(prefix="otb-cloud-")  # noqa: SIM115 - closed by `close`
+        self._pages: list[tuple[int, int]] = []
+        self.files = 0
+        self.bytes = 0
+        self.others = 0
+        """Folders and links."""
+
+    @classmethod
+    def fetch(cls, api: Api, device: str, folder: bytes, area: str, at: Optional[str]) -> "Tree":
+        """Read all of it. Raises `ApiError` (404: no such folder, or not then), `LineFailed`, `BadAnswer`."""
+        tree = cls(folder)
+        query = {"area": area, "limit": str(PAGE_ENTRIES)}
+        if folder:
+            query.update(json_path(folder, "directory"))
+        if at is not None:
+            query["at"] = at
+        try:
+            while True:
+                page = api.get_json(f"/api/v1/devices/{quote(device, safe='')}/tree", query)
+                entries, cursor = page.get("entries"), page.get("next")
+                if not isinstance(entries, list) or not isinstance(cursor, (str, type(None))):
+                    raise BadAnswer("The server's answer is not a tree. Is its address right?")
+                tree.add(entries)
+                if cursor is None:
+                    return tree
+                query["cursor"] = cursor
+        except BaseException:
+            tree.close()
+            raise
+
+    def close(self) -> None:
+        """Nothing of it is left."""
+        self._file.close()
+
+    def add(self, entries: list[Any]) -> None:
+        """Keep a page."""
+        for node in map(self._node, entries):
+            if node.kind == FILE:
+                self.files += 1
+                self.bytes += node.size
+            else:
+                self.others += 1
+        data = zlib.compress(json.dumps(entries).encode(), _LEVEL)
+        self._file.seek(0, 2)
+        self._pages.append((self._file.tell(), len(data)))
+        self._file.write(data)
+
+    def pages(self) -> Iterator[list[Node]]:
+        """Parents before children."""
+        for place in self._pages:
+            yield self._page(place)
+
+    def pages_backwards(self) -> Iterator[list[Node]]:
+        """Children before parents."""
+        for place in reversed(self._pages):
+            yield self._page(place)[::-1]
+
+    def _page(self, place: tuple[int, int]) -> list[Node]:
+        start, length = place
+        self._file.seek(start)
+        return [self._node(entry) for entry in json.loads(zlib.decompress(self._file.read(length)))]
+
+    def _node(self, entry: Any) -> Node:
+        if not isinstance(entry, dict):
+            raise BadAnswer("The server's tree has an entry that is none.")
+        path = path_of_json(entry)
+        kind = entry.get("type")
+        try:
+            node = Node(
+                id=str(entry["id"]),
+                path=path[len(self._below) :],
+                kind=kind if kind in {FOLDER, FILE, LINK} else IMPOSSIBLE,
+                digest=_digest(entry) if kind == FILE else b"",
+                size=_count(entry["size"]) if kind == FILE else 0,
+                mtime_ns=parse_time(entry["mtime"]),
+                mode=None if entry["mode"] is None else _count(entry["mode"]),
+                target=path_of_json(entry, "target") if kind == LINK else b"",
+            )
+        except (KeyError, TypeError, ValueError) as e:
+            raise BadAnswer(f"The server's tree has an entry that cannot be read: {e}.") from e
+        if path.startswith(self._below) and is_possible(node.path) and b"\0" not in node.target:
+            return node
+        return node._replace(path=path, kind=IMPOSSIBLE)
+
+
+def is_possible(path: bytes) -> bool:
+    """Whether a path can stand below a folder, and only there."""
+    return b"\0" not in path and all(part not in (b"", b".", b"..") for part in path.split(b"/"))
+
+
+def _digest(entry: Mapping[str, Any]) -> bytes:
+    digest = entry["digest"]
+    if not isinstance(digest, str) or len(digest) != _DIGEST_DIGITS:
+        raise ValueError("a digest has 64 digits")
+    return bytes.fromhex(digest)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError("a number is none")
+    return value
