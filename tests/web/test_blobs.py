@@ -189,13 +189,15 @@ def test_nobody_sends_without_signing_in(running: Service) -> None:
         assert send(client, b"x").status_code == 401
 
 
-def test_a_killed_server_leaves_no_pack_without_a_row(make_service: Callable[..., Service]) -> None:
+def test_a_killed_server_leaves_no_pack_without_a_row(
+    make_service: Callable[..., Service], scale: Callable[[int, int], int]
+) -> None:
     service = make_service(on_disk=True)
     with sign_in(service.url, service.settings) as client:
         kept = samples(50)
         assert send(client, *kept).status_code == 200
         cookies = as_sent(client)
-        for number in range(6):
+        for number in range(scale(2, 30)):
             body = b"".join(map(frame, samples(800)))
             with Wire(service.url) as wire:
                 headers = cookies | {"Content-Length": str(len(body)), "Content-Type": BLOBS_TYPE}

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from blake3 import blake3
 
+from cas.blob import OWN_FILE
 from cas.journal import Journal
 from cas.local import LocalBackend
 from cas.store import BlobStore
@@ -156,7 +157,10 @@ async def test_after_a_kill_no_claim_is_left_and_every_row_has_its_blob(
     rows = await catalog.system.blobs_after(0, 100_000)
     for row in rows:
         store.check(row.blob)
-    known = {row.blob.digest.hex for row in rows}
+    known = {row.blob.digest.hex for row in rows if row.blob.location == OWN_FILE}
     on_disk = {path.name.partition(".")[0] for path in (service.settings.storage_root / "blobs").rglob("*/*/*")}
     assert on_disk == known
+    packs = {pack_id for pack_id, _ in store.packs()}
+    assert await catalog.system.known_packs(sorted(packs)) == packs
+    assert await catalog.system.unfinished_packs(1_000) == []
     await catalog.close()
