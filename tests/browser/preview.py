@@ -3,7 +3,6 @@
 `python -m tests.browser.preview [port]`; `/x/` lists all pages. Uploads are swallowed at a readable pace.
 """
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Final
@@ -14,11 +13,12 @@ from starlette.applications import Starlette
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route
 
 from tests.browser.samples import Sample, samples
+from tests.browser.uploads import Uploads
 from web.filters import install
+from web.static_files import static_mount
 
 WEB: Final = Path(__file__).resolve().parents[2] / "web"
 CSP: Final = (
@@ -57,34 +57,25 @@ def create_app() -> Starlette:
     async def index(request: Request) -> Response:
         return HTMLResponse("".join(f'<p><a href="{page.url}">{page.url}</a></p>' for page in pages))
 
-    async def put(request: Request) -> Response:
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            await asyncio.sleep(len(piece) / 40_000_000)
-        if "bad" in request.path_params["path"]:
-            return JSONResponse({"detail": "A name must not contain “bad”. Rename the file."}, 400)
-        answer = {"entry": "1", "digest": "0" * 64, "size": size, "deduplicated": size % 2 == 0}
-        return JSONResponse(answer, 201)
-
     async def content(request: Request) -> Response:
         return Response(PICTURE, media_type="image/svg+xml")
 
     async def me(request: Request) -> Response:
         return JSONResponse({"tenant": {"id": "7"}, "csrf_token": "sample", "usage": {}})
 
-    routes = [shown(sample) for sample in pages] + [
+    routes: list[BaseRoute] = [
+        *(shown(sample) for sample in pages),
         Route("/x/", index),
         Route("/api/v1/me", me),
         Route("/api/v1/entries/{id}/content", content),
-        Route("/api/v1/devices/1/files/originals/{path:path}", put, methods=["PUT"]),
-        Mount("/static", StaticFiles(directory=WEB / "static")),
+        *Uploads().routes,
+        static_mount(None),
     ]
-    app = Starlette(routes=list(routes))
+    app = Starlette(routes=routes)
 
     async def headers(request: Request, call_next: RequestResponseEndpoint) -> Response:
         response = await call_next(request)
-        response.headers["Content-Security-Policy"] = CSP
+        response.headers.setdefault("Content-Security-Policy", CSP)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 

@@ -147,7 +147,7 @@ def journey(browser: Browser, portal: Portal, folder: Path) -> Journey:
     seen = progress_seen(page)
     total = sum(path.is_file() for path in folder.rglob("*"))
     expect(page.get_by_role("heading", name="Upload complete")).to_be_visible()
-    counts = [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:uploaded|already there)", seen[-1])]
+    counts = [int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:new|already there)", seen[-1])]
     assert sum(counts) == total, seen[-1]
     expect(page.get_by_role("link", name=folder.name, exact=True)).to_be_visible()
     state = page.context.storage_state()
@@ -481,5 +481,5 @@ def test_a_full_account_hears_it_from_the_server(
     page.locator("[data-input=files]").set_input_files(tmp_path / "large.bin")
     expect(page.get_by_role("heading", name="1 file was not uploaded")).to_be_visible()
     expect(page.locator(".upload-failed")).to_contain_text(re.compile("This needs .* bytes and .* are free"))
-    expect(page.locator("[data-detail]")).to_have_text("1 uploaded · 1 failed")
+    expect(page.locator("[data-detail]")).to_have_text("1 new · 1 failed")
     window.complaints = [told for told in window.complaints if "ERR_CONNECTION" not in told]

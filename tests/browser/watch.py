@@ -15,11 +15,13 @@ _ANSWERED: Final = re.compile(r"Failed to load resource: the server responded wi
 
 
 class Watched:
-    """`page`, and all that it complained of. `expected_statuses`: error answers that the test asks for on purpose."""
+    """`page`, and all that it complained of. Not counted are the error answers and the broken connections that the test
+    makes on purpose: `expected_statuses`, and `expected_breaks` as Chromium names them."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.expected_statuses: set[int] = set()
+        self.expected_breaks: set[str] = set()
         self.complaints: list[str] = []
         page.on("console", lambda message: self._hear(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
@@ -55,6 +57,8 @@ class Watched:
     def _hear(self, kind: str, text: str) -> None:
         answered = _ANSWERED.match(text)
         if answered and int(answered[1]) in self.expected_statuses:
+            return
+        if any(f"net::{name}" in text for name in self.expected_breaks):
             return
         if kind in {"error", "warning"}:
             self.complaints.append(f"{kind}: {text}")
