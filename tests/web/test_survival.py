@@ -111,7 +111,10 @@ def check_acknowledged(client: httpx2.Client, device: str, uploads: Uploads) -> 
     for number in range(7):
         params = {"area": "originals", "directory": f"folder {number}", "limit": "1000"}
         while True:
-            page = client.get(f"/api/v1/devices/{device}/entries", params=params).json()
+            answer = client.get(f"/api/v1/devices/{device}/entries", params=params)
+            if answer.status_code == 404:
+                break  # no upload came so far
+            page = answer.json()
             for entry in page["entries"]:
                 listed += 1
                 if entry["path"] not in uploads.acknowledged:
