@@ -28,7 +28,7 @@ CODE_LETTERS: Final = "BCDFGHJKLMNPQRSTVWXZ"
 """No vowels, so that no words come out; no digits, so that none is taken for a letter (RFC 8628, 6.1)."""
 CODE_LENGTH: Final = 8
 CODE_SECONDS: Final = 600
-POLL_SECONDS: Final = 3
+POLL_SECONDS: Final = 2
 SLOWER_BY_SECONDS: Final = 5
 """What `slow_down` adds to the interval (RFC 8628, 3.5)."""
 POLL_SECONDS_MAX: Final = 60
@@ -36,11 +36,11 @@ COLLECT_SECONDS_MIN: Final = 60
 """An approval in the code's last moment can still be collected for so long."""
 POLL_LEEWAY: Final = timedelta(milliseconds=500)
 """A poll may come so much too soon: clocks and lines are not exact."""
-WAITING_MAX: Final = 2_000
-"""Connections that wait at once, of everybody. 20⁸ codes for 2,000: a guess is right once in 12.8 million."""
+WAITING_MAX: Final = 1_000
+"""Connections that wait at once, of everybody. 20⁸ codes for 1,000: a guess is right once in 25.6 million."""
 WAITING_OF_NETWORK_MAX: Final = 20
 GUESSES_MAX: Final = 20
-"""Wrong codes that one tenant may type in `GUESS_SECONDS`: a right one comes in twelve years of trying, with
+"""Wrong codes that one tenant may type in `GUESS_SECONDS`: a right one comes in 24 years of trying, with
 `WAITING_MAX` waiting all the time. Those typed at one moment are counted after it: as many more as the pool has
 connections.
 """

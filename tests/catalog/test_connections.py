@@ -235,9 +235,9 @@ async def test_guessing_has_an_end(catalog: Catalog, monkeypatch: pytest.MonkeyP
 
 
 async def test_guessing_is_hopeless() -> None:
-    """At the limits, 20 guesses in ten minutes against 2,000 codes, a whole year hits with a chance below a tenth."""
+    """At the limits, 20 guesses in ten minutes against 1,000 codes, a whole year hits with a chance below 5 %."""
     per_year = 365 * 86_400 / connections.GUESS_SECONDS * GUESSES_MAX
-    assert per_year * connections.WAITING_MAX / len(CODE_LETTERS) ** connections.CODE_LENGTH < 0.1
+    assert per_year * connections.WAITING_MAX / len(CODE_LETTERS) ** connections.CODE_LENGTH < 0.05
 
 
 async def test_so_many_may_wait(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,10 +114,10 @@ def save(config: Config) -> Path:
 
 def check_server(text: str) -> str:
     """The server's origin, `https://cloud.example.org`. Raises `UsageError` where a token must not be sent."""
-    given = text.strip().rstrip("/")
-    parts = urlsplit(given if "://" in given else f"https://{given}")
+    given = text.strip()
+    parts = urlsplit((given if "://" in given else f"https://{given}").rstrip("/") + "/")
     try:
-        is_whole = parts.port != 0 and not (parts.path or parts.query or parts.fragment or parts.username)
+        is_whole = parts.port != 0 and not (parts.path.strip("/") or parts.query or parts.fragment or parts.username)
     except ValueError as e:
         raise UsageError(f"{text!r} is not a server's address: {e}.") from e
     if not (parts.hostname and is_whole):
