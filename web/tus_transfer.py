@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from cas.errors import CasError, SizeMismatch
 from cas.part import PartHash, PartWriter
-from catalog.errors import UploadLost
+from catalog.errors import QuotaExceeded, UploadLost
 from catalog.tenant import TenantScope
 from catalog.uploads import Upload
 from web.bodies import paced
@@ -218,9 +218,14 @@ class Transfer:
         """Room in the quota for an upload of unknown length, in steps."""
         if self.upload.size_bytes is not None or self._taken_bytes <= self.upload.wanted.reserved_bytes:
             return
+        try:
+            await self._reserve(-(-self._taken_bytes // QUOTA_STEP_BYTES) * QUOTA_STEP_BYTES)
+        except QuotaExceeded:
+            await self._reserve(self._taken_bytes)
+
+    async def _reserve(self, size_bytes: int) -> None:
         others_bytes = self._held.incoming.reserved_bytes[self._scope.tenant.id]
-        step_bytes = -(-self._taken_bytes // QUOTA_STEP_BYTES) * QUOTA_STEP_BYTES
-        reserved = await self._scope.uploads.reserve(self.upload, step_bytes, others_bytes)
+        reserved = await self._scope.uploads.reserve(self.upload, size_bytes, others_bytes)
         self.upload = replace(self.upload, wanted=reserved.wanted)
 
     # -- when they do not

@@ -16,6 +16,7 @@ from tests.shared.portal import sign_in
 from tests.shared.service import Service, free_port
 from tests.shared.settings import values_for, write_settings
 from tests.web.device import Device, Wire, as_sent, stored
+from tests.web.tus_client import CHUNK, TUS, UPLOADS, begun, offset, send
 from tools.run.mariadb import PrivateMariaDB
 from tools.run.processes import python
 
@@ -127,6 +128,37 @@ def test_database_gone_during_an_upload(exposed: Service, device: Device, own_ma
     own_mariadb.start()
     assert device.entries() == []
     assert device.put("during.txt", b"firstsecond").status_code == 201
+
+
+def test_database_gone_at_the_end_of_a_resumable_upload(
+    exposed: Service, device: Device, own_mariadb: PrivateMariaDB
+) -> None:
+    """The last bytes came and could not be committed: the upload does not call itself finished, and can go on."""
+    upload = begun(device.client, 6, b"ab", device=device.id, filename="x")
+    with Wire(exposed.url) as wire:
+        headers = as_sent(device.client) | CHUNK | {"Upload-Offset": "2", "Content-Length": "4"}
+        wire.head("PATCH", f"{UPLOADS}/{upload}".encode(), headers)
+        time.sleep(0.3)
+        own_mariadb.kill()
+        wire.send(b"cdef")
+        status, _, body = wire.answer()
+    assert (status, b'"kept"' in body) == (503, True), body
+    own_mariadb.start()
+    at = offset(device.client, upload)
+    assert at < 6
+    assert send(device.client, upload, at, b"abcdef"[at:]).status_code == 204
+    assert device.get("x").content == b"abcdef"
+    assert incoming(exposed) == []
+
+
+def test_disk_full_in_a_resumable_upload(exposed: Service, device: Device, small_disk: Path) -> None:
+    """What came before is kept, so that it can go on when there is room."""
+    upload = begun(device.client, LARGER_THAN_THE_DISK, b"first", device=device.id, filename="x")
+    answer = send(device.client, upload, 5, os.urandom(LARGER_THAN_THE_DISK - 5))
+    assert problem(answer) == (507, "store-full")
+    assert offset(device.client, upload) >= 5
+    assert device.client.delete(f"{UPLOADS}/{upload}", headers=TUS).status_code == 204
+    assert incoming(exposed) == []
 
 
 def test_read_only_store(exposed: Service, device: Device) -> None:

@@ -159,7 +159,7 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     call("delete", device_path, status=409, device=device)
     spare = call("post", devices, status=201, json={"name": "spare"})["id"]
     call("delete", device_path, status=204, device=spare)
-    begun(owner, 9, device=device, filename="half.bin", content=b"half")
+    begun(owner, 9, b"half", device=device, filename="half.bin")
     (half,) = call("get", UPLOADS, status=200)["uploads"]
     assert (half["path"], half["size"], half["offset"]) == ("half.bin", 9, 4)
     events = call("get", "/api/v1/audit", status=200)["events"]

@@ -11,7 +11,7 @@ CHUNK = TUS | {"Content-Type": "application/offset+octet-stream"}
 
 def metadata(**values: str) -> str:
     """`Upload-Metadata`."""
-    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in values.items())
+    return ",".join(f"{key} {base64.b64encode(value.encode()).decode()}".strip() for key, value in values.items())
 
 
 def create(
