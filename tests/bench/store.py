@@ -1,4 +1,4 @@
-"""The store alone against a plain copy: `python -m tests.bench.store FOLDER [--gib 2] [--rounds 3]`.
+"""The store alone against a plain copy: `python -m tests.bench.store FOLDER [--gib 2] [--rounds 3] [--small 500]`.
 
 Each round does all of it on the same bytes, one after the other, so that ratios within a round mean something on a
 noisy machine. Seconds, and the ratio to `cp` with fsync of the same round.
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+from blake3 import blake3
 
 from cas.blob import Blob
 from cas.store import BlobStore
@@ -44,10 +46,22 @@ def put(store: BlobStore, source: Path) -> Blob:
     return store.place(store.stage(blocks(source)))
 
 
+def put_pack(store: BlobStore, contents: list[bytes]) -> tuple[Blob, ...]:
+    with store.pack() as writer:
+        for data in contents:
+            writer.add(data)
+        return store.place_pack(writer.finish())
+
+
 def read(store: BlobStore, blob: Blob) -> None:
     with store.read(blob) as reader:
         for _ in reader.chunks():
             pass
+
+
+def read_all(store: BlobStore, blobs: list[Blob]) -> None:
+    for blob in blobs:
+        read(store, blob)
 
 
 def read_ranges(store: BlobStore, blob: Blob) -> None:
@@ -64,6 +78,8 @@ def one_round(folder: Path, source: Path, small: list[Path]) -> dict[str, float]
     backend, store = new_store(root)
     with closing(backend):
         blobs: list[Blob] = []
+        packed: list[Blob] = []
+        held = [path.read_bytes() for path in small]
         figures = {
             "cp + fsync": timed(lambda: copy(source, folder / "copy")),
             "stage + place": timed(lambda: blobs.append(put(store, source))),
@@ -71,7 +87,11 @@ def one_round(folder: Path, source: Path, small: list[Path]) -> dict[str, float]
             "read whole, warm": timed(lambda: read(store, blobs[0])),
             "read as ranges": timed(lambda: read_ranges(store, blobs[0])),
             "check, cold": timed(lambda: store.check(blobs[0])),
-            "small files, one by one": timed(lambda: [put(store, path) for path in small]),
+            "small, one by one": timed(lambda: [put(store, path) for path in small]),
+            "small, BLAKE3 alone": timed(lambda: [blake3(data).digest() for data in held]),
+            "small, one pack": timed(lambda: packed.extend(put_pack(store, held))),
+            "small, read from the pack": timed(lambda: read_all(store, packed)),
+            "small, check_pack": timed(lambda: store.check_pack(next(store.packs())[0])),
         }
     (folder / "copy").unlink()
     shutil.rmtree(root)

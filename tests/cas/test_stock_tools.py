@@ -1,4 +1,5 @@
-"""What lies in the store can be checked without us: `b3sum FILE`, and `zstd -dc FILE | b3sum`."""
+"""What lies in the store can be checked without us: `b3sum FILE`, `zstd -dc FILE | b3sum`, and for a pack
+`head -c -44 FILE | b3sum`."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from blake3 import blake3
 
 from cas.blob import Encoding
-from cas.layout import blob_key, pieces_key
+from cas.layout import blob_key, pack_key, pieces_key
 from cas.store import BlobStore
 from tests.cas.samples import BOUNDARY_SIZES, MIB, noise, prose
 from tests.shared.stores import SparseBackend
@@ -51,3 +52,14 @@ def test_pieces_lie_beside_large_identity_blobs_only(local: SparseBackend, local
     packed = local_store.place(local_store.stage([prose(size)]))
     assert (local.root / pieces_key(plain.digest)).exists() == (size > 4 * MIB)
     assert not (local.root / pieces_key(packed.digest)).exists()
+
+
+def test_b3sum_proves_a_pack(local: SparseBackend, local_store: BlobStore) -> None:
+    with local_store.pack() as writer:
+        for seed in range(20):
+            writer.add(noise(100_000, seed))
+        local_store.place_pack(writer.finish())
+    path = local.root / pack_key(writer.pack_id)
+    command = f"head -c -44 {path} | b3sum --no-names; tail -c 44 {path} | head -c 32 | od -An -v -tx1 | tr -d ' \\n'"
+    found, kept = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout.split()
+    assert found == kept
