@@ -7,7 +7,6 @@ While all batches are on their way the calling thread looks ahead, so that the t
 
 import os
 import queue
-import stat
 import threading
 import time
 from collections import deque
@@ -17,20 +16,20 @@ from blake3 import blake3
 
 from otb_client.cache import Record
 from otb_client.commit import Committer, reason_of
-from otb_client.errors import ApiError, ClientError, Stopped
+from otb_client.errors import Stopped
 from otb_client.hashing import (
     ATTEMPTS,
+    OPEN_FLAGS,
     SMALL_BYTES_MAX,
     FileChanging,
     NotAFile,
     hash_file,
     is_same,
-    open_file,
     record_of,
 )
 from otb_client.run import Run
-from otb_client.scan import Folder, Found, Item, Root, Scanner
-from otb_client.send import HEAD, Batch, LargeFile, missing, send_batch
+from otb_client.scan import Folder, Found, Item, Root, Scanned, Scanner
+from otb_client.send import BATCH_BLOBS_MAX, BATCH_BYTES, HEAD, Batch, LargeFile, missing, send_batch
 
 CONNECTIONS = 4
 BUFFERS = 6
@@ -39,7 +38,6 @@ ASKED_AT_ONCE_MAX = 100
 """Large files whose digests are asked for together."""
 ASKED_BYTES_MAX = 256 << 20
 WAIT_SECONDS = 0.5
-_readv = getattr(os, "readv", None)
 
 _Task = Union[Batch, Item, None]
 
@@ -51,15 +49,7 @@ class Backup:
         self._run = run
         self._progress = run.progress
         self._committer = committer
-        found = Found(
-            item=lambda item: committer.add([item]),
-            large=self._found_large,
-            unchanged=self._found_unchanged,
-            changed=self._found_small,
-            problem=run.progress.problem,
-            special=run.progress.note_special,
-            folder=self._found_folder,
-        )
+        found = Found(folder=self._found_folder, problem=run.progress.problem, special=run.progress.note_special)
         self._scanner = Scanner(run.cache, found, rehash=rehash, lines=lines, skipped=skipped)
         self._to_read: deque[Folder] = deque()
         self._buffers: queue.Queue[Batch] = queue.Queue()
@@ -94,22 +84,30 @@ class Backup:
 
     # -- what the scanner finds -------------------------------------------------------------------------------------
 
-    def _found_unchanged(self, count: int, size_bytes: int) -> None:
-        self._progress.add(files=count, bytes=size_bytes, unchanged=count, unchanged_bytes=size_bytes)
-
-    def _found_small(self, count: int, size_bytes: int) -> None:
-        self._progress.add(files=count, bytes=size_bytes, to_read=count, to_read_bytes=size_bytes)
-
-    def _found_large(self, folder: Folder, name: str, size_bytes: int) -> None:
-        self._found_small(1, size_bytes)
-        if self._hasher is None:
-            self._hasher = self._start(self._hash_large, "hash")
-        self._large.put((folder, name))
-
-    def _found_folder(self, folder: Folder) -> None:
+    def _found_folder(self, scanned: Scanned) -> None:
+        folder, known = scanned.folder, [item for item in scanned.items if item.name and not item.target]
+        count = len(folder.small) + len(scanned.large)
+        size_bytes = scanned.small_bytes + sum(size for _, size in scanned.large)
+        known_bytes = sum(item.record[0] for item in known)
+        self._progress.add(
+            files=count + scanned.unchanged + len(known),
+            bytes=size_bytes + scanned.unchanged_bytes + known_bytes,
+            unchanged=scanned.unchanged + len(known),
+            unchanged_bytes=scanned.unchanged_bytes + known_bytes,
+            to_read=count,
+            to_read_bytes=size_bytes,
+        )
         if folder.small:
             self._to_read.append(folder)
         self._run.scanned(folder)
+        self._committer.add(scanned.items)
+        for name, _ in scanned.large:
+            self._hash_later(folder, name)
+
+    def _hash_later(self, folder: Folder, name: str) -> None:
+        if self._hasher is None:
+            self._hasher = self._start(self._hash_large, "hash")
+        self._large.put((folder, name))
 
     # -- small files ------------------------------------------------------------------------------------------------
 
@@ -140,84 +138,81 @@ class Backup:
 
     def _read_folder(self, folder: Folder) -> None:
         """Read the folder's small files into batches, as many as there is room for."""
-        names, known = folder.small, folder.known if folder.is_committed else {}
+        names = folder.small
         ready: list[Item] = []
         now_ns = time.time_ns()
-        read = read_bytes = settled = 0
+        read = read_bytes = unchanged = 0
         while names and self._batch is not None:
             name = names[-1]
             try:
-                got = self._read_into(self._batch, folder.prefix + name, now_ns)
+                record = self._read(self._batch, folder.prefix + name, now_ns)
             except (OSError, FileChanging, NotAFile) as e:
                 names.pop()
                 self._run.failed(folder, name, reason_of(e))
                 continue
-            if got is None:
+            if record is None:
                 self._flush()
-                if not self._take_buffer(wait=False):
-                    break
+                self._take_buffer(wait=False)
                 continue
             names.pop()
-            record, end = got
+            if record[0] > SMALL_BYTES_MAX:  # it has grown since it was looked at
+                self._hash_later(folder, name)
+                continue
             read += 1
             read_bytes += record[0]
-            if end == 0:  # it has grown over the limit of a batch
-                self._found_late(folder, name)
-                continue
-            before = known.get(name)
-            if before is not None and before[5] == record[5] and before[1] == record[1] and before[4] == record[4]:
-                folder.records[name] = record
-                folder.is_changed = folder.is_changed or before != record
-                settled += 1
-                continue
-            item = Item(folder, name, record)
-            must = self._run.must_send(item)
-            if must:
-                batch = self._batch
-                HEAD.pack_into(batch.buffer, batch.used, record[5], record[0])
-                batch.used = end
-                batch.digests.append(record[5])
-                batch.ends.append(end)
-            elif must is False:
-                ready.append(item)
-        same = settled
-        self._progress.add(settled=read, settled_bytes=read_bytes, unchanged=same)
-        self._committer.add(ready)
+            if self._is_committed(folder, name, record):
+                unchanged += 1
+            else:
+                self._offer(Item(folder, name, record), self._batch, ready)
+        self._progress.add(settled=read, settled_bytes=read_bytes, unchanged=unchanged, deduplicated=len(ready))
         if ready:
-            self._progress.add(deduplicated=len(ready), deduplicated_bytes=sum(item.record[0] for item in ready))
-        if settled:
-            self._run.settled([(folder, settled)])
+            self._progress.add(deduplicated_bytes=sum(item.record[0] for item in ready))
+            self._committer.add(ready)
+        if unchanged:
+            self._run.settled([(folder, unchanged)])
 
-    def _found_late(self, folder: Folder, name: str) -> None:
-        if self._hasher is None:
-            self._hasher = self._start(self._hash_large, "hash")
-        self._large.put((folder, name))
+    @staticmethod
+    def _is_committed(folder: Folder, name: str, record: Record) -> bool:
+        """Whether the backup has just this: then only the cache learns something."""
+        before = folder.known.get(name) if folder.is_committed else None
+        if before is None or before[5] != record[5] or before[1] != record[1] or before[4] != record[4]:
+            return False
+        folder.records[name] = record
+        folder.is_changed = folder.is_changed or before != record
+        return True
 
-    def _read_into(self, batch: Batch, path: str, now_ns: int) -> Optional[tuple[Record, int]]:
-        """The file's record, its bytes behind the batch's; and where they end, 0 if it is large now. None: no room."""
+    def _offer(self, item: Item, batch: Batch, ready: list[Item]) -> None:
+        """The item's bytes stand behind the batch's: they stay if they must go."""
+        must = self._run.must_send(item)
+        if must:
+            size, digest = item.record[0], item.record[5]
+            HEAD.pack_into(batch.buffer, batch.used, digest, size)
+            batch.used += HEAD.size + size
+            batch.digests.append(digest)
+            batch.ends.append(batch.used)
+        elif must is False:
+            ready.append(item)
+
+    def _read(self, batch: Batch, path: str, now_ns: int) -> Optional[Record]:
+        """The file's record, its bytes behind the batch's. None: no room. One that is large now is not read."""
         start = batch.used + HEAD.size
         for _ in range(ATTEMPTS):
-            fd = open_file(path)
+            fd = os.open(path, OPEN_FLAGS)
             try:
                 before = os.fstat(fd)
                 size = before.st_size
-                if not stat.S_ISREG(before.st_mode):
+                if before.st_mode & 0o170000 != 0o100000:
                     raise NotAFile(path)
                 if size > SMALL_BYTES_MAX:
-                    return record_of(before, b"", now_ns), 0
-                if not batch.has_room(size):
+                    return record_of(before, b"", now_ns)
+                if start + size >= BATCH_BYTES or len(batch.digests) == BATCH_BLOBS_MAX:
                     return None
-                if _readv is not None:
-                    count = _readv(fd, [batch.view[start : start + size + 1]]) if size else 0
-                else:
-                    data = os.read(fd, size + 1)
-                    count = len(data)
-                    batch.buffer[start : start + count] = data
+                count = _read_into(fd, batch, start, size + 1)
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
             if count == size and is_same(before, after):
-                return record_of(after, blake3(batch.view[start : start + size]).digest(), now_ns), start + size
+                return record_of(after, blake3(batch.view[start : start + size]).digest(), now_ns)
             now_ns = time.time_ns()
         raise FileChanging(path)
 
@@ -255,11 +250,7 @@ class Backup:
             return None
         self._run.cache.put_large(folder.path_of(name), record)
         item = Item(folder, name, record)
-        before = folder.known.get(name) if folder.is_committed else None
-        if before is not None and (before[5], before[1], before[4]) == (record[5], record[1], record[4]):
-            with self._run.lock:
-                folder.records[name] = record
-                folder.is_changed = True
+        if self._is_committed(folder, name, record):
             self._progress.add(settled=1, settled_bytes=record[0], unchanged=1)
             self._run.settled([(folder, 1)])
             return None
@@ -404,8 +395,15 @@ class Backup:
             raise Stopped("Interrupted.")
 
 
-def explain(error: ClientError) -> str:
-    """The error in words, with what it means for the run."""
-    if isinstance(error, ApiError) and error.slug == "quota-exceeded":
-        return f"{error} Nothing more could be sent; what was sent is kept."
-    return str(error)
+def _read_with_copy(fd: int, batch: Batch, start: int, size_bytes: int) -> int:
+    """For Windows."""
+    data = os.read(fd, size_bytes)
+    batch.buffer[start : start + len(data)] = data
+    return len(data)
+
+
+def _read_in_place(fd: int, batch: Batch, start: int, size_bytes: int) -> int:
+    return os.readv(fd, [batch.view[start : start + size_bytes]])
+
+
+_read_into = _read_in_place if hasattr(os, "readv") else _read_with_copy

@@ -6,7 +6,7 @@ from otb_client.cache import Cache
 from otb_client.names import shown
 from otb_client.output import Output
 from otb_client.progress import Progress
-from otb_client.scan import Folder, Found, Item, Root, Scanner
+from otb_client.scan import Found, Root, Scanned, Scanner
 
 
 def look(
@@ -20,32 +20,28 @@ def look(
 ) -> int:
     """How many files would be read; the progress counts the rest."""
 
-    def would(folder: Folder, name: str, size_bytes: int) -> None:
-        progress.add(files=1, bytes=size_bytes, to_read=1, to_read_bytes=size_bytes)
-        output.event("would_read", path=shown(folder.path_of(name)), size=size_bytes)
-        if not output.as_json:
-            output.text(shown(folder.path_of(name)))
-
-    def small(folder: Folder) -> None:
-        for name in folder.small:
-            output.event("would_read", path=shown(folder.path_of(name)))
+    def told(scanned: Scanned) -> None:
+        folder = scanned.folder
+        known = [item for item in scanned.items if item.name is not None and item.target is None]
+        names = [*folder.small, *(name for name, _ in scanned.large)]
+        size_bytes = scanned.small_bytes + sum(size for _, size in scanned.large)
+        unchanged_bytes = scanned.unchanged_bytes + sum(item.record[0] for item in known)
+        unchanged = scanned.unchanged + len(known)
+        progress.add(
+            files=len(names) + unchanged,
+            bytes=size_bytes + unchanged_bytes,
+            unchanged=unchanged,
+            unchanged_bytes=unchanged_bytes,
+            to_read=len(names),
+            to_read_bytes=size_bytes,
+        )
+        for name in names:
+            path = shown(folder.path_of(name))
+            output.event("would_read", path=path)
             if not output.as_json:
-                output.text(shown(folder.path_of(name)))
+                output.text(path)
 
-    def known(item: Item) -> None:
-        if item.name is not None and item.target is None:
-            size = item.record[0]
-            progress.add(files=1, bytes=size, unchanged=1, unchanged_bytes=size)
-
-    found = Found(
-        item=known,
-        large=would,
-        unchanged=lambda count, size: progress.add(files=count, bytes=size, unchanged=count, unchanged_bytes=size),
-        changed=lambda count, size: progress.add(files=count, bytes=size, to_read=count, to_read_bytes=size),
-        problem=progress.problem,
-        special=progress.note_special,
-        folder=small,
-    )
+    found = Found(folder=told, problem=progress.problem, special=progress.note_special)
     scanner = Scanner(cache, found, rehash=rehash, lines=lines, skipped=skipped)
     for root in roots:
         scanner.add_root(root)

@@ -136,7 +136,7 @@ class Progress:
     # -- the end ----------------------------------------------------------------------------------------------------
 
     def summary(self, **more: Any) -> None:
-        """Say in words and as JSON what this run did."""
+        """Say in words and as JSON what this run did. `line_bytes` went over the line, known there or not."""
         counts, seconds = self.counts, time.monotonic() - self.started
         for path, reason in self.problems[:PROBLEMS_SHOWN_MAX]:
             self._output.warn(f"Not backed up: {shown(path)}: {reason}")
@@ -147,7 +147,9 @@ class Progress:
             self._output.text(f"Left out, because they are not files: {counts.special:,}, such as {names}.")
         for line in summary_lines(counts, seconds):
             self._output.text(line)
-        self._output.event("summary", **asdict(counts), seconds=round(seconds, 3), **more)
+        self._output.event(
+            "summary", **asdict(counts), line_bytes=self._line_sent_bytes, seconds=round(seconds, 3), **more
+        )
 
 
 def size_text(size_bytes: float) -> str:

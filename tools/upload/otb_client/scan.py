@@ -95,21 +95,26 @@ class Item(NamedTuple):
     target: Optional[bytes] = None
 
 
-class Found(NamedTuple):
-    """What scanning tells, as it finds it. All are called from the scanning thread."""
+class Scanned(NamedTuple):
+    """What one folder's scan found. The folder's `left` counts `items`, `large` and its own small files already."""
 
-    item: Callable[[Item], None]
-    """A name whose record is complete: a link, a folder, a file whose digest the cache knows."""
-    large: Callable[[Folder, str, int], None]
-    """A file over `SMALL_BYTES_MAX` that must be read: folder, name, size."""
-    unchanged: Callable[[int, int], None]
-    """Files that need nothing: how many, and their bytes."""
-    changed: Callable[[int, int], None]
-    """Small files that must be read: how many, and their bytes."""
+    folder: Folder
+    items: list[Item]
+    """Names whose record is complete: links, the folder itself, files whose digest the cache knows."""
+    large: list[tuple[str, int]]
+    """Files over `SMALL_BYTES_MAX` that must be read: name and size."""
+    small_bytes: int
+    """Of the folder's small files that must be read."""
+    unchanged: int
+    unchanged_bytes: int
+
+
+class Found(NamedTuple):
+    """Who is told what scanning finds; all in the scanning thread."""
+
+    folder: Callable[[Scanned], None]
     problem: Callable[[bytes, str], None]
     special: Callable[[bytes, str], None]
-    folder: Callable[[Folder], None]
-    """A folder was scanned."""
 
 
 class Scanner:
@@ -123,6 +128,9 @@ class Scanner:
         self._skipped = frozenset(skipped)
         """Local paths that are never backed up: the client's own cache and settings."""
         self._waiting: list[Folder] = []
+        self._items: list[Item] = []
+        self._large: list[tuple[str, int]] = []
+        self._small_bytes = 0
 
     def add_root(self, root: Root) -> None:
         """A folder, followed if it is a link; or a single file. What is missing is a problem, and nothing else."""
@@ -168,7 +176,7 @@ class Scanner:
             self._look(folder, name, os.lstat(root.local))
         except OSError as e:
             self._found.problem(root.path, _reason(e))
-        self._finish(folder)
+        self._finish(folder, 0, 0)
 
     def _load(self, folder: Folder) -> None:
         row = self._cache.folder(folder.path)
@@ -193,12 +201,11 @@ class Scanner:
         if any(entry.name == excludes.IGNORE_FILE for entry in entries) and not self._read_rules(folder):
             return
         if folder.path and (folder.committed_meta != folder.meta):
-            folder.left += 1
-            self._found.item(Item(folder, None, (0, folder.meta[0], 0, 0, _FOLDER | folder.meta[1], NO_DIGEST)))
-        self._entries(folder, entries)
+            self._items.append(Item(folder, None, (0, folder.meta[0], 0, 0, _FOLDER | folder.meta[1], NO_DIGEST)))
+        count, size_bytes = self._entries(folder, entries)
         if folder.is_committed and len(folder.records) != len(folder.known):
             folder.is_changed = True
-        self._finish(folder)
+        self._finish(folder, count, size_bytes)
 
     def _read_rules(self, folder: Folder) -> bool:
         """Where the rules cannot be read the folder is not backed up: it may hold what must not be sent."""
@@ -211,13 +218,19 @@ class Scanner:
             return False
         return True
 
-    def _finish(self, folder: Folder) -> None:
+    def _finish(self, folder: Folder, unchanged: int, unchanged_bytes: int) -> None:
+        """Only now others learn of the folder: until here its counters are this thread's alone."""
+        scanned = Scanned(folder, self._items, self._large, self._small_bytes, unchanged, unchanged_bytes)
+        self._items, self._large, self._small_bytes = [], [], 0
+        folder.left = len(scanned.items) + len(scanned.large) + len(folder.small)
         folder.is_scanned = True
-        self._found.folder(folder)
+        self._found.folder(scanned)
 
-    def _entries(self, folder: Folder, entries: list["os.DirEntry[str]"]) -> None:
+    def _entries(self, folder: Folder, entries: list["os.DirEntry[str]"]) -> tuple[int, int]:
+        """Look at each name; returns how many files are unchanged, and their bytes."""
         known = {} if self._rehash else folder.known
         is_committed, records, rules = folder.is_committed, folder.records, folder.rules
+        fits = _plain_name_max(folder.path)
         count = size_bytes = 0
         for entry in entries:
             name = entry.name
@@ -244,9 +257,12 @@ class Scanner:
                     count += 1
                     size_bytes += record[0]
                 continue
-            self._look(folder, name, st)
-        if count:
-            self._found.unchanged(count, size_bytes)
+            if record is None and mode & _TYPE_BITS == _FILE and len(name) <= fits and st.st_size <= SMALL_BYTES_MAX:
+                folder.small.append(name)  # as `_look` would: the first backup has hundreds of thousands of these
+                self._small_bytes += st.st_size
+            else:
+                self._look(folder, name, st)
+        return count, size_bytes
 
     # -- one name that is new or changed ----------------------------------------------------------------------------
 
@@ -281,15 +297,12 @@ class Scanner:
         record = None if self._rehash else folder.known.get(name)
         if record is not None and _is_of(record, st):
             # Hashed and once committed, but what is in the backup is not known any more.
-            folder.left += 1
-            self._found.item(Item(folder, name, record))
+            self._items.append(Item(folder, name, record))
         elif st.st_size > SMALL_BYTES_MAX:
-            folder.left += 1
-            self._found.large(folder, name, st.st_size)
+            self._large.append((name, st.st_size))
         else:
-            folder.left += 1
             folder.small.append(name)
-            self._found.changed(1, st.st_size)
+            self._small_bytes += st.st_size
 
     def _link(self, folder: Folder, name: str, st: os.stat_result) -> None:
         try:
@@ -297,9 +310,8 @@ class Scanner:
         except OSError as e:
             self._found.problem(folder.path_of(name), _reason(e))
             return
-        folder.left += 1
         record = (st.st_size, st.st_mtime_ns, st.st_ino, st.st_ctime_ns, st.st_mode & MODE_MASK, NO_DIGEST)
-        self._found.item(Item(folder, name, record, target))
+        self._items.append(Item(folder, name, record, target))
 
 
 _KINDS = {stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket", stat.S_IFCHR: "device", stat.S_IFBLK: "device"}
@@ -315,6 +327,13 @@ def _fits(path: bytes) -> bool:
         and path.count(b"/") < PATH_LEVELS_MAX
         and len(path) - path.rfind(b"/") - 1 <= NAME_BYTES_MAX
     )
+
+
+def _plain_name_max(folder: bytes) -> int:
+    """Names of so many characters fit surely, whatever their bytes; longer ones are measured."""
+    if folder.count(b"/") + 2 > PATH_LEVELS_MAX:
+        return 0
+    return min(NAME_BYTES_MAX, PATH_BYTES_MAX - len(folder) - 2) // 4
 
 
 def _reason(error: OSError) -> str:

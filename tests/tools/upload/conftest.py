@@ -1,0 +1,32 @@
+"""A server for the client's tests, and computers that back up to it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.shared.service import Service
+from tests.tools.upload.computer import Computer, join, new_computer
+
+
+@pytest.fixture
+def make_computer(service: Service, tmp_path: Path) -> Iterator[Callable[..., Computer]]:
+    """`make_computer(name, client)`: a computer of a new account, or of the client's."""
+    clients: list[httpx2.Client] = []
+
+    def make(name: str = "laptop", client: httpx2.Client | None = None, on: Service = service) -> Computer:
+        if client is None:
+            client = join(on)
+            clients.append(client)
+        return new_computer(on, tmp_path / name, client, name)
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def computer(make_computer: Callable[..., Computer]) -> Computer:
+    """A computer of a new account."""
+    return make_computer()
