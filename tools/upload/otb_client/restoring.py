@@ -1,7 +1,8 @@
 """The work of a restore: one thread goes through the tree and decides, others fetch and write.
 
 What always holds: a file gets its name only when all its bytes are here, durable, and have the right digest; nothing
-that is here already is replaced unless that was asked for; a restore that is stopped, however hard, goes on where it was.
+that is here already is replaced unless that was asked for; a restore that is stopped, however hard, goes on where it
+was.
 """
 
 import errno
