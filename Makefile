@@ -9,7 +9,7 @@ help:
 	@echo "make run     start OTB Cloud on this machine with a sample customer; Ctrl-C ends it"
 	@echo "make test    every check at a short scale"
 	@echo "make proof   the same tests at full scale; continues an interrupted run (FRESH=1 starts anew)"
-	@echo "make bench   measure upload, download, zip and verify against a plain copy"
+	@echo "make bench   measure upload, download, zip and verify against a plain copy, and bulk upload against its peers"
 	@echo "make clean   remove what was installed and cached here; keeps .data"
 
 # The signal lets all of it end even if this make is killed.
@@ -30,8 +30,9 @@ proof:
 	$(PYTEST) --proof
 
 bench:
-	@tools/setup test
+	@tools/setup bench
 	$(PYTHON) -m tests.bench
+	$(PYTHON) -m tests.bench.peers
 
 clean:
 	rm -rf .venv .uv .mypy_cache .ruff_cache .hypothesis *.egg-info web/browser/node_modules web/static/built
