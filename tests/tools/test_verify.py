@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +32,7 @@ from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.changes import AddFile
 from catalog.packs import NewPack
+from catalog.uploads import NewUpload
 from catalog.values import BlobRow, Claimable, DeviceKind, EntryPath, ScrubRun, VerificationRecord
 from tests.cas.samples import KIB, MIB, noise, prose
 from tests.catalog.conftest import sign_in
@@ -61,7 +62,7 @@ class Shop:
 
     def fill(self, *contents: bytes) -> list[Blob]:
         """Upload these, as the service does."""
-        return asyncio.run(self._with_catalog(lambda store, catalog: self._upload(store, catalog, contents)))
+        return asyncio.run(self.with_catalog(lambda store, catalog: self._upload(store, catalog, contents)))
 
     def fill_pack(self, *contents: bytes) -> tuple[Blob, ...]:
         """Upload these in one batch, as the service does."""
@@ -77,7 +78,7 @@ class Shop:
             await scope.blobs.receive(NewPack(staged.pack_id, staged.stored_bytes, blobs))
             return blobs
 
-        return cast(tuple[Blob, ...], asyncio.run(self._with_catalog(upload)))
+        return cast(tuple[Blob, ...], asyncio.run(self.with_catalog(upload)))
 
     def missing(self, blobs: list[Blob]) -> list[Blob]:
         """Those that the tenant would be asked to send again."""
@@ -87,7 +88,7 @@ class Shop:
             lacking = set(await scope.blobs.missing([blob.digest for blob in blobs]))
             return [blob for blob in blobs if blob.digest in lacking]
 
-        return asyncio.run(self._with_catalog(ask))
+        return asyncio.run(self.with_catalog(ask))
 
     def verify(self, *arguments: str, module: bool = True) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -110,7 +111,7 @@ class Shop:
     def path(self, blob: Blob) -> Path:
         return self.root / blob_key(blob.digest, blob.encoding)
 
-    async def _with_catalog(self, work: Callable[[BlobStore, Catalog], Any]) -> Any:
+    async def with_catalog(self, work: Callable[[BlobStore, Catalog], Any]) -> Any:
         with closing(SparseBackend(self.root)) as backend:
             store = BlobStore.open(backend)
             catalog = await Catalog.open(self.given.settings, Journal(backend), store.store_id)
@@ -287,6 +288,22 @@ def test_a_read_only_store_is_still_verified(shop: Shop) -> None:
     assert (problem["outcome"], problem["quarantined"]) == ("damaged", False)
     assert "on fire" in problem["detail"]
     assert shop.path(blob).exists()
+
+
+def test_parts_of_uploads_that_can_be_resumed_are_left_alone(shop: Shop) -> None:
+    async def begin(store: BlobStore, catalog: Catalog) -> str:
+        scope = await sign_in(catalog, shop.client)
+        upload = await scope.uploads.create(NewUpload(100, 100), timedelta(days=1))
+        with closing(store.resume(upload.part)) as part:
+            part.write(noise(50))
+            part.sync()
+        store.stage([noise(10)])
+        return upload.part
+
+    known = asyncio.run(shop.with_catalog(begin))
+    assert len(list((shop.root / "incoming").iterdir())) == 2
+    assert shop.verify().returncode == 0
+    assert [file.name for file in (shop.root / "incoming").iterdir()] == [known]
 
 
 # -- packs

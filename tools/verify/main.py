@@ -76,10 +76,14 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         store = BlobStore.open(backend)
         if not stack.enter_context(StoreLock(settings.storage_root, VERIFY_LOCK_NAME)).try_alone():
             raise StoreNotReady("another tools/verify is running on this store")
-        # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
-        stack.enter_context(StoreLock(settings.storage_root)).share(store.clear_incoming)
+        lock = stack.enter_context(StoreLock(settings.storage_root))
+        is_alone = lock.try_alone()
         catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
         stack.push_async_callback(catalog.close)
+        if is_alone:  # what a killed server left, but for the parts of uploads that can be resumed
+            await asyncio.to_thread(store.clear_incoming, await catalog.system.uploads.parts())
+        # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
+        lock.share(lambda: None)
         report = await _verify(catalog.system, store, backend, arguments)
     _say(report)
     return report.exit_code
