@@ -31,7 +31,22 @@ def peak():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) * 1024
 
+def use_pack(mib):
+    with store.pack() as writer:
+        for number in range(mib):
+            data = bytearray(noise[number % 4])
+            data[:8] = number.to_bytes(8, "big")
+            writer.add(data)
+        blobs = store.place_pack(writer.finish())
+    for blob in blobs:
+        with store.read(blob) as reader:
+            for _ in reader.chunks():
+                pass
+    assert store.check_pack(writer.pack_id) == blobs
+
 def use(kind, mib):
+    if kind == "pack":
+        return use_pack(mib)
     blob = store.place(store.stage(blocks(kind, mib)))
     with store.read(blob) as reader:
         for _ in reader.chunks():
@@ -47,8 +62,8 @@ print(peak() - before)
 """
 
 
-@pytest.mark.parametrize("kind", ["noise", "prose", "mixed"])
-def test_a_large_blob_takes_no_more_memory_than_a_small_one(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["noise", "prose", "mixed", "pack"])
+def test_a_large_blob_or_pack_takes_no_more_memory_than_a_small_one(tmp_path: Path, kind: str) -> None:
     new_store(tmp_path)[0].close()
     command = [sys.executable, "-c", SCRIPT, str(tmp_path), kind, str(SMALL_MIB), str(LARGE_MIB)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
