@@ -52,6 +52,8 @@ class Plan:
     charged_bytes: int = 0
     file_count: int = 0
     size_bytes: int = 0
+    _directories: dict[tuple[Area, tuple[bytes, ...]], int] = field(default_factory=dict)
+    """Directories found or made on the way; forgotten as soon as one is removed or renamed."""
 
     @property
     def is_empty(self) -> bool:
@@ -78,8 +80,9 @@ class Plan:
     async def _add_path(self, change: PathChange) -> Node:
         if not change.path.names:
             raise BadRequest("The path is empty. Name the file.")
-        parent_id = await self._directory(change.path.parent, change.area)
-        await self.tree.load(parent_id, [change.path.name])
+        parent_id = await self._directory(change.path.names[:-1], change.area)
+        if not self.tree.knows(parent_id, change.path.names[-1]):
+            await self.tree.load(parent_id, [change.path.names[-1]])
         keeps_mtime = getattr(change, "mtime_ns", None) is None
         return self._put(self._wanted(change, parent_id), change.path, keeps_mtime=keeps_mtime)
 
@@ -113,21 +116,24 @@ class Plan:
             )
         return known.blob_id, size_bytes
 
-    async def _directory(self, path: EntryPath, area: Area) -> int:
-        """The id of the directory at `path`, made with its parents where it is missing."""
-        parent_id = await self.tree.root(area)
-        for name in path.names:
-            await self.tree.load(parent_id, [name])
-            live = self.tree.get(parent_id, name)
-            if live is None:
-                want = Node(0, 0, parent_id, area, name, EntryKind.DIRECTORY, mtime_ns=self.now_ns)
-                live = self._add_new(want)
-            elif live.kind is not EntryKind.DIRECTORY:
-                raise Conflict(
-                    f"“{_shown(name)}” is a file, so no folder of that name can be made. Rename one of them."
-                )
-            parent_id = live.node_id
-        return parent_id
+    async def _directory(self, names: tuple[bytes, ...], area: Area) -> int:
+        """The id of the directory at this path, made with its parents where it is missing."""
+        known = self._directories.get((area, names))
+        if known is not None:
+            return known
+        if not names:
+            return await self.tree.root(area)
+        parent_id = await self._directory(names[:-1], area)
+        await self.tree.load(parent_id, names[-1:])
+        live = self.tree.get(parent_id, names[-1])
+        if live is None:
+            live = self._add_new(Node(0, 0, parent_id, area, names[-1], EntryKind.DIRECTORY, mtime_ns=self.now_ns))
+        elif live.kind is not EntryKind.DIRECTORY:
+            raise Conflict(
+                f"“{_shown(names[-1])}” is a file, so no folder of that name can be made. Rename one of them."
+            )
+        self._directories[area, names] = live.node_id
+        return live.node_id
 
     def _put(self, want: Node, path: EntryPath, *, keeps_mtime: bool) -> Node:
         live = self.tree.get(want.parent_id, want.name)
@@ -170,7 +176,8 @@ class Plan:
     def _add_new(self, want: Node) -> Node:
         self.counts.added += want.kind is not EntryKind.DIRECTORY
         self.charged_bytes += want.size_bytes
-        node = self._begin(replace(want, node_id=self.ledger.take_id()))
+        want.node_id = self.ledger.take_id()
+        node = self._begin(want)
         if node.kind is EntryKind.DIRECTORY:
             self.new_directories.append(node)
             self.tree.put_new_directory(node)
@@ -299,6 +306,8 @@ class Plan:
         return node
 
     def _end(self, node: Node, why: Removal) -> None:
+        if node.kind is EntryKind.DIRECTORY:
+            self._directories.clear()
         self.removed.append((node, why))
         self.tree.drop(node)
         if node.kind is EntryKind.FILE:

@@ -61,6 +61,10 @@ class Tree:
             return self._live.get((parent_id, name))
         return self._live[parent_id, name]
 
+    def knows(self, parent_id: int, name: bytes) -> bool:
+        """Whether `get` may be asked without `load`."""
+        return (parent_id, name) in self._live or parent_id in self._new_directories
+
     def held(self, parent_id: int, name: bytes) -> list[Node]:
         """What lies in the hold under that name, newest first."""
         return self._held.get((parent_id, name), [])
