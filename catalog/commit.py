@@ -4,6 +4,7 @@ Order within the transaction: the ledger's row, the chains' heads, the blobs' ro
 writes; the journal's record last, so that nothing can fail after it but the commit itself.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,7 @@ CHANGES_PER_MANIFEST_MAX: Final = 50_000
 NOTE_CHARACTERS_MAX: Final = 500
 _IDS_PER_STATEMENT: Final = 1_000
 _ROWS_PER_STATEMENT: Final = 1_000
+_CHANGES_AT_A_STRETCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,9 @@ class _Commit:
         plan = Plan(Tree(tx, self._scope.tenant.id, head.device_id), ledger, known, clock.to_ns(at))
         await _load(plan.tree, changes)
         left, is_new = [], []
-        for change in changes:
+        for number, change in enumerate(changes):
+            if number % _CHANGES_AT_A_STRETCH == 0:
+                await asyncio.sleep(0)  # others on this event loop have their turn
             before = plan.counts.added
             left.append(await plan.apply(change))
             is_new.append(plan.counts.added > before)

@@ -1,8 +1,10 @@
 """The catalog's value types. Parsed once, at the edge: a path that could escape cannot exist further in."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 from cas.blob import Blob
@@ -12,6 +14,10 @@ from catalog.errors import BadPath
 NAME_BYTES_MAX: Final = 255
 PATH_BYTES_MAX: Final = 4096
 PATH_LEVELS_MAX: Final = 64
+NAMES_REMEMBERED: Final = 4_096
+"""A manifest says the same folders' names again and again."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 T = TypeVar("T")
 
@@ -121,6 +127,7 @@ class EntryPath:
         return self.raw.decode("utf-8", "replace")
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def check_name(name: bytes) -> None:
     """Raise `BadPath` unless `name` can be one name in a directory."""
     if not name:
@@ -133,9 +140,10 @@ def check_name(name: bytes) -> None:
         raise BadPath(f"A name has at most {NAME_BYTES_MAX} bytes; this one has {len(name)}. Shorten it.")
 
 
+@lru_cache(maxsize=NAMES_REMEMBERED)
 def parse_name(text: str) -> bytes:
     """One name as a person or a URL writes it: `check_name`, and no control characters. Raises `BadPath`."""
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 for c in text):
+    if _CONTROL.search(text):
         raise BadPath("A name must not contain control characters such as tab or line feed. Rename the file.")
     try:
         name = text.encode()

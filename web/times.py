@@ -24,7 +24,8 @@ def parse_time(text: str, what: str) -> int:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
     except ValueError as e:
         raise _bad(what, text) from e
-    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    since = moment - _EPOCH
+    seconds = since.days * 86_400 + since.seconds
     nanoseconds = seconds * _NANOSECONDS + int((fraction or "").ljust(9, "0"))
     if not -_NS_MAX <= nanoseconds <= _NS_MAX:
         raise BadRequest(f"{what} lies outside of the years 1678 to 2261.")
