@@ -35,6 +35,6 @@ bench:
 	$(PYTHON) -m tests.bench.peers
 
 clean:
-	rm -rf .venv .uv .mypy_cache .ruff_cache .hypothesis *.egg-info web/browser/node_modules web/static/built
+	rm -rf .venv .uv .mypy_cache .ruff_cache .hypothesis web/client *.egg-info web/browser/node_modules web/static/built
 	find . -name __pycache__ -type d -not -path './.data/*' -prune -exec rm -rf {} +
 	@echo "Kept: .data, which holds the database and the files of make run. To lose them for good: rm -rf .data"
