@@ -80,7 +80,7 @@ class Computer:
 
     def upload(self, *arguments: str, code: int = 0) -> Done:
         """`otb-cloud upload --json` of the home, or of the paths among the arguments; it ends with this code."""
-        paths = [] if any(argument.startswith("/") for argument in arguments) else [str(self.home)]
+        paths = [] if any(argument.startswith(str(self.home)) for argument in arguments) else [str(self.home)]
         done = self.run("upload", "--json", *arguments, *paths)
         assert done.code == code, done
         return done

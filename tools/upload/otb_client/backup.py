@@ -20,10 +20,12 @@ from otb_client.errors import Stopped
 from otb_client.hashing import (
     ATTEMPTS,
     OPEN_FLAGS,
+    PAUSE_SECONDS,
     SMALL_BYTES_MAX,
     FileChanging,
     NotAFile,
     hash_file,
+    is_hot,
     is_same,
     record_of,
 )
@@ -196,6 +198,7 @@ class Backup:
     def _read(self, batch: Batch, path: str, now_ns: int) -> Optional[Record]:
         """The file's record, its bytes behind the batch's. None: no room. One that is large now is not read."""
         start = batch.used + HEAD.size
+        last: Optional[os.stat_result] = None
         for _ in range(ATTEMPTS):
             fd = os.open(path, OPEN_FLAGS)
             try:
@@ -211,8 +214,10 @@ class Backup:
                 after = os.fstat(fd)
             finally:
                 os.close(fd)
-            if count == size and is_same(before, after):
+            if count == size and is_same(before, after) and not is_hot(after, now_ns, last):
                 return record_of(after, blake3(batch.view[start : start + size]).digest(), now_ns)
+            last = after
+            time.sleep(PAUSE_SECONDS)
             now_ns = time.time_ns()
         raise FileChanging(path)
 

@@ -168,10 +168,9 @@ class Cache:
                 self._db = self._opened()
                 return
             except (sqlite3.Error, OSError, OverflowError) as e:  # noqa: PERF203
-                if is_last:
+                if is_last or not self._remove():
                     self._on_failure(str(e))
                     return
-                self._remove()
 
     def _opened(self) -> sqlite3.Connection:
         self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -194,9 +193,14 @@ class Cache:
             raise
         return db
 
-    def _remove(self) -> None:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+    def _remove(self) -> bool:
+        """To begin with an empty one; False if that cannot be."""
+        try:
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self._file}{suffix}").unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
 
     def _one(self, statement: str, key: bytes) -> Optional[tuple]:  # type: ignore[type-arg]
         with self._lock:

@@ -6,7 +6,7 @@ Files are opened without following links and without waiting (a pipe put in a fi
 import os
 import stat
 import time
-from typing import Any
+from typing import Any, Optional
 
 from blake3 import blake3
 
@@ -31,6 +31,9 @@ UNSURE_INODE = (1 << 64) - 1
 MODE_MASK = 0o170000 if os.name == "nt" else 0o177777
 """Windows makes up permissions, and differently for a path and for an open file."""
 _UNSURE_NS = 50_000_000
+"""Longer than the tick in which Linux counts a file's times (4 to 10 ms)."""
+PAUSE_SECONDS = 0.06
+"""Before a file is read again: longer than `_UNSURE_NS`."""
 _UNSURE_COARSE_NS = 2_100_000_000
 """For file systems that keep whole seconds (FAT: two)."""
 
@@ -43,16 +46,28 @@ class NotAFile(Exception):
     """Something else stands in the file's place now."""
 
 
+def changed_ns(st: os.stat_result) -> int:
+    """When the file was last written to. POSIX: ctime, which nobody can set; Windows keeps none."""
+    return st.st_mtime_ns if os.name == "nt" else st.st_ctime_ns
+
+
 def record_of(st: os.stat_result, digest: bytes, now_ns: int) -> Record:
     """What to remember. `now_ns`: not later than the beginning of the reading."""
-    changed_ns = st.st_mtime_ns
-    if os.name != "nt" and st.st_ctime_ns > changed_ns:
-        changed_ns = st.st_ctime_ns
-    window_ns = _UNSURE_COARSE_NS if st.st_mtime_ns % 1_000_000_000 == 0 else _UNSURE_NS
+    changed = changed_ns(st)
     inode = UNSURE_INODE
-    if changed_ns + window_ns < now_ns:
+    if changed + (_UNSURE_NS if changed % 1_000_000_000 else _UNSURE_COARSE_NS) < now_ns:
         inode = 0 if os.name == "nt" else st.st_ino  # Windows tells none while a folder is listed
     return (st.st_size, st.st_mtime_ns, inode, st.st_ctime_ns, st.st_mode & MODE_MASK, digest)
+
+
+def is_hot(st: os.stat_result, now_ns: int, before: Optional[os.stat_result]) -> bool:
+    """Whether it was written to so shortly before the reading that a write during it would not show in its times.
+
+    `before`: how it was at the last attempt. One that is as it was then is not being written to.
+    """
+    if changed_ns(st) + _UNSURE_NS < now_ns:
+        return False
+    return before is None or not is_same(before, st)
 
 
 def is_same(before: os.stat_result, after: os.stat_result) -> bool:
@@ -74,6 +89,7 @@ def hash_file(path: str, *, on_bytes: Any = None, is_stopped: Any = None) -> Rec
 
     `on_bytes(count)` is told of each block; `is_stopped()` true ends it with `FileChanging`.
     """
+    last: Optional[os.stat_result] = None
     for _ in range(ATTEMPTS):
         now_ns = time.time_ns()
         fd = open_file(path)
@@ -95,8 +111,10 @@ def hash_file(path: str, *, on_bytes: Any = None, is_stopped: Any = None) -> Rec
                 if count > before.st_size or (is_stopped is not None and is_stopped()):
                     break
             after = os.fstat(fd)
-        if count == before.st_size and is_same(before, after):
+        if count == before.st_size and is_same(before, after) and not is_hot(after, now_ns, last):
             return record_of(after, hasher.digest(), now_ns)
+        last = after
+        time.sleep(PAUSE_SECONDS)
         if is_stopped is not None and is_stopped():
             break
     raise FileChanging(path)
@@ -104,6 +122,7 @@ def hash_file(path: str, *, on_bytes: Any = None, is_stopped: Any = None) -> Rec
 
 def read_small(path: str) -> tuple[Record, bytes]:
     """A file of at most `SMALL_BYTES_MAX` and its record. Raises `OSError`, `FileChanging`, `NotAFile`."""
+    last: Optional[os.stat_result] = None
     for _ in range(ATTEMPTS):
         now_ns = time.time_ns()
         fd = open_file(path)
@@ -113,6 +132,8 @@ def read_small(path: str) -> tuple[Record, bytes]:
                 raise NotAFile(path)
             data = file.read(before.st_size + 1)
             after = os.fstat(fd)
-        if len(data) == before.st_size and is_same(before, after):
+        if len(data) == before.st_size and is_same(before, after) and not is_hot(after, now_ns, last):
             return record_of(after, blake3(data).digest(), now_ns), data
+        last = after
+        time.sleep(PAUSE_SECONDS)
     raise FileChanging(path)
