@@ -7,7 +7,7 @@ What always holds: a file counts as safe only when its bytes, read now, have a d
 import argparse
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
@@ -238,16 +238,16 @@ class Check:
             if reason:
                 self._tell_of(local.path, reason, _WORDS.get(reason, reason))
 
-    def _statuses(self, digests: Iterable[bytes]) -> dict[bytes, dict[str, Any]]:
-        wanted = [digest.hex() for digest in digests]
-        if not wanted:
+    def _statuses(self, digests: set[bytes]) -> dict[bytes, dict[str, Any]]:
+        if not digests:
             return {}
-        blobs = self._api.post_json("/api/v1/blobs/status", {"digests": wanted}).get("blobs")
+        wanted = {"digests": [digest.hex() for digest in digests]}
+        blobs = self._api.post_json("/api/v1/blobs/status", wanted).get("blobs")
         try:
             found = {bytes.fromhex(blob["digest"]): blob for blob in blobs or []}
         except (TypeError, KeyError, ValueError) as e:
             raise BadAnswer("The server's answer about what is safe cannot be read.") from e
-        if len(found) != len(wanted):
+        if not digests <= found.keys():
             raise BadAnswer("The server did not say of each file whether it is safe.")
         return found
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Callable, Optional
+from urllib.parse import quote
 
 from blake3 import blake3
 
@@ -157,7 +158,9 @@ class LargeFile:
 
     def _fetch_once(self, api: Api, write: Callable[[bytes], None], on_bytes: OnBytes) -> None:
         headers = {"Range": f"bytes={self._have}-", "If-Range": f'"{self._digest.hex()}"', "Accept": "*/*"}
-        with api.stream("GET", f"/api/v1/entries/{self._entry_id}/content", headers=headers) as response:
+        with api.stream(
+            "GET", f"/api/v1/entries/{quote(self._entry_id, safe='')}/content", headers=headers
+        ) as response:
             self._check_start(response)
             while self._have < self._size:
                 piece = response.read1(min(CHUNK_BYTES, self._size - self._have))
