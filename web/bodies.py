@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -52,24 +52,24 @@ class _Pace:
         self._waited_seconds, self._received_bytes = 0.0, 0
 
 
-async def paced(request: Request, idle_seconds: float | None = None) -> AsyncGenerator[bytes, None]:
-    """The body's pieces as they come; with `idle_seconds`, an empty one whenever none came for so long.
+async def paced(request: Request, patience: Callable[[], float] | None = None) -> AsyncGenerator[bytes, None]:
+    """The body's pieces as they come; with `patience`, an empty one whenever none came for so many seconds.
 
     Raises `TooSlow`, and `Disconnected` where the client goes away.
     """
-    patience = BODY_WINDOW_SECONDS if idle_seconds is None else idle_seconds
     pace = _Pace()
     is_whole = False
     while not is_whole:
         started = time.monotonic()
-        message = await _receive(request.receive, min(pace.seconds_left, patience))
+        seconds = pace.seconds_left if patience is None else min(pace.seconds_left, patience())
+        message = await _receive(request.receive, seconds)
         if message["type"] == "http.disconnect":
             raise Disconnected("The client went away before its body was whole.")
         piece: bytes = message.get("body", b"")
         is_whole = message["type"] == "http.request" and not message.get("more_body", False)
         if not is_whole:
             pace.note(time.monotonic() - started, len(piece))
-        if piece or (idle_seconds is not None and message["type"] == "timeout"):
+        if piece or (patience is not None and message["type"] == "timeout"):
             yield piece
 
 

@@ -77,7 +77,10 @@ PART_PENDING_BYTES: Final = 64 * KIB
 """What a resumable upload may hold in memory without a turn."""
 PART_FLOW_SECONDS: Final = 0.5
 """A block that takes longer than this to fill gives the turn back."""
-PART_IDLE_SECONDS: Final = 1.0
+PART_FLOW_GAP_SECONDS: Final = 0.1
+"""Who brings nothing for so long gives the turn back as well."""
+PART_IDLE_SECONDS: Final = 2.0
+"""How often an upload without a turn looks whether it is time to save what came."""
 PART_SAVE_BYTES: Final = 64 * MIB
 PART_SAVE_SECONDS: Final = 5.0
 PART_SAVE_SECONDS_OF_FEW: Final = 30.0

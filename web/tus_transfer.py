@@ -24,6 +24,7 @@ from catalog.uploads import Upload
 from web.bodies import paced
 from web.errors import ChecksumMismatch, Disconnected, TooLarge, TooSlow, UploadStalled
 from web.limits import (
+    PART_FLOW_GAP_SECONDS,
     PART_FLOW_SECONDS,
     PART_IDLE_SECONDS,
     PART_PENDING_BYTES,
@@ -88,7 +89,7 @@ class Transfer:
             self._hashes_before = self._hashes.copy()
         try:
             with self._turn.interruptible():
-                async for piece in paced(request, PART_IDLE_SECONDS):
+                async for piece in paced(request, self._patience):
                     await self._take(piece)
         except _KEPT as error:
             if not isinstance(error, UploadLost) or self._turn.is_lost:
@@ -172,6 +173,10 @@ class Transfer:
                 self._saving = asyncio.create_task(self._save(self._writer))
         elif not piece or seconds > PART_FLOW_SECONDS:
             await self._pause()
+
+    def _patience(self) -> float:
+        """How long to wait for bytes before something else is to be done."""
+        return PART_FLOW_GAP_SECONDS if self._writer is not None else PART_IDLE_SECONDS
 
     def _check(self, more_bytes: int) -> None:
         size_bytes, bytes_max = self.upload.size_bytes, self._held.settings.upload_bytes_max
@@ -312,4 +317,4 @@ async def _rehash(held: Services, writer: PartWriter) -> None:
             with suppress(CasError):
                 if await held.readers.run(writer.rehash, REHASH_BYTES):
                     continue
-        await asyncio.sleep(PART_IDLE_SECONDS)
+        await asyncio.sleep(PART_FLOW_GAP_SECONDS)
