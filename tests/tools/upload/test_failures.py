@@ -84,7 +84,7 @@ def test_a_killed_client_goes_on_in_the_middle_of_a_large_file(computer: Compute
 def test_the_server_is_killed_and_comes_back_in_mid_flight(
     make_service: Callable[..., Service], make_computer: Callable[..., Computer]
 ) -> None:
-    own = make_service(on_disk=True)
+    own = make_service()
     computer = make_computer("laptop", None, own)
     for number in range(3):
         fill(computer.home / f"d{number}", 100, 20_000)

@@ -7,7 +7,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,23 +29,33 @@ def fill(folder: Path, count: int, size: int = 100) -> None:
     time.sleep(SETTLED_SECONDS)
 
 
-def opened(computer: Computer, tmp_path: Path, *arguments: str) -> tuple[Done, list[str]]:
-    """An upload, and which paths below the home its process opened (Python's audit event `open`)."""
-    log = tmp_path / "opened"
-    log.write_text("")
+@contextmanager
+def at_each_open(computer: Computer, tmp_path: Path, statement: str) -> Iterator[None]:
+    """The client runs this statement whenever it opens a `path` below the home (Python's audit event `open`)."""
     hook = tmp_path / "hook"
     hook.mkdir(exist_ok=True)
     (hook / "sitecustomize.py").write_text(
         "import os, sys\n"
-        f"_log = os.open({str(log)!r}, os.O_WRONLY | os.O_APPEND)\n"
-        "def _hook(event, args):\n"
-        f"    if event == 'open' and str(args[0]).startswith({str(computer.home)!r}):\n"
-        "        os.write(_log, (str(args[0]) + '\\n').encode())\n"
-        "sys.addaudithook(_hook)\n"
+        "is_busy = False\n"
+        "def hook(event, args):\n"
+        "    global is_busy\n"
+        f"    if event == 'open' and str(args[0]).startswith({str(computer.home)!r}) and not is_busy:\n"
+        "        path, is_busy = str(args[0]), True\n"
+        f"        {statement}\n"
+        "        is_busy = False\n"
+        "sys.addaudithook(hook)\n"
     )
     computer.environ["PYTHONPATH"] = str(hook)
-    done = computer.upload(*arguments)
+    yield
     del computer.environ["PYTHONPATH"]
+
+
+def opened(computer: Computer, tmp_path: Path, *arguments: str) -> tuple[Done, list[str]]:
+    """An upload, and which paths below the home its process opened."""
+    log = tmp_path / "opened"
+    log.write_text("")
+    with at_each_open(computer, tmp_path, f"open({str(log)!r}, 'a').write(path + chr(10))"):
+        done = computer.upload(*arguments)
     return done, log.read_text().splitlines()
 
 
@@ -243,38 +252,13 @@ def test_names_longer_than_the_server_keeps_are_told_and_the_rest_is_backed_up(c
     assert computer.content(computer.home / "kept") == b"y"
 
 
-@contextmanager
-def changing(file: Path) -> Iterator[None]:
-    """The file gets other bytes all the time."""
-    ended = threading.Event()
-    begun = threading.Event()
-
-    def change() -> None:
-        with file.open("r+b", buffering=0) as stream:
-            number = 0
-            while not ended.is_set():
-                number += 1
-                stream.seek(0)
-                stream.write(number.to_bytes(8, "big"))
-                begun.set()
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    begun.wait()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.mark.parametrize("size", [900_000, 12_000_000])
-def test_a_file_that_keeps_changing_is_told_and_not_fatal(computer: Computer, size: int) -> None:
+def test_a_file_that_keeps_changing_is_told_and_not_fatal(computer: Computer, tmp_path: Path, size: int) -> None:
     file = computer.home / "busy"
     file.write_bytes(os.urandom(size))
     fill(computer.home / "rest", 5)
 
-    with changing(file):
+    with at_each_open(computer, tmp_path, "path.endswith('busy') and os.pwrite(os.open(path, os.O_WRONLY), b'x', 0)"):
         done = computer.upload(code=1)
 
     (problem,) = done.named("problem")
@@ -284,6 +268,25 @@ def test_a_file_that_keeps_changing_is_told_and_not_fatal(computer: Computer, si
     done = computer.upload()
     assert done.summary["sent"] == 1
     assert computer.content(file) == file.read_bytes()
+
+
+@pytest.mark.parametrize("size", [90_000, 2_000_000])
+def test_a_file_that_changes_once_while_it_is_read_is_read_again(computer: Computer, tmp_path: Path, size: int) -> None:
+    file = computer.home / "busy"
+    file.write_bytes(os.urandom(size))
+    done_once = tmp_path / "once"
+    fill(computer.home / "rest", 1)
+
+    with at_each_open(
+        computer,
+        tmp_path,
+        f"path.endswith('busy') and not os.path.exists({str(done_once)!r}) and"
+        f" (os.truncate(path, 5), os.mkdir({str(done_once)!r}))",
+    ):
+        computer.upload()
+
+    assert computer.content(file) == file.read_bytes()
+    assert file.stat().st_size == 5
 
 
 def test_unreadable_files_are_listed_and_the_rest_is_backed_up(computer: Computer) -> None:
