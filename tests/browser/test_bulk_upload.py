@@ -124,7 +124,7 @@ def drop(page: Page, paths: list[Path]) -> None:
     session = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
-        session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 400, "data": data})
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 400, "data": data})
 
 
 def many(root: Path, count: int, *, size: int = 300) -> dict[str, bytes]:
@@ -272,7 +272,7 @@ def wait_for_share(page: Page, least: int) -> None:
 def test_the_server_may_go_away_and_come_back(
     make_service: Callable[..., Service], open_window: Window, tmp_path: Path
 ) -> None:
-    service = make_service(on_disk=True)
+    service = make_service()
     person = new_person()
     with http_sign_in(service.url, service.settings, person) as client:
         made = client.post("/api/v1/devices", json={"name": "laptop", "kind": "laptop", "source_directories": []})

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page
 
 DESK: Final = 1280
 PHONE: Final = 390
-WAIT_MS: Final = 12_000
+WAIT_MS: Final = 30_000
 """For anything to be seen, on a machine that does much else."""
 _HEIGHTS: Final = {DESK: 800, PHONE: 844}
 _ANSWERED: Final = re.compile(r"Failed to load resource: the server responded with a status of (\d+)")
