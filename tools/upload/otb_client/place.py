@@ -124,8 +124,8 @@ class Place:
 
     # -- making -----------------------------------------------------------------------------------------------------
 
-    def make_folder(self, folder: Parts, name: str) -> None:
-        """It is there afterwards, and can be written to. Raises `Obstructed`, `OSError`."""
+    def make_folder(self, folder: Parts, name: str) -> bool:
+        """It is there afterwards, and can be written to; whether it is new. Raises `Obstructed`, `OSError`."""
         opened = self._folder(folder)
         try:
             os.mkdir(opened.name(name), NEW_FOLDER_MODE, **opened.at)
@@ -135,6 +135,8 @@ class Place:
                 mode = os.fstat(inner.fd).st_mode
                 if mode & 0o300 != 0o300:
                     os.fchmod(inner.fd, stat.S_IMODE(mode) | 0o700)
+            return False
+        return True
 
     def create(self, folder: Parts, name: str) -> int:
         """A new, empty temporary, to write to; one that an earlier run left is gone. Raises `OSError`, `Obstructed`."""

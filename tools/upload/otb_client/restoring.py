@@ -82,6 +82,8 @@ class Restore:
         self._special = special
         self._is_dry = is_dry
         self._namer = Namer()
+        self._new_folders: set[Parts] = set()
+        """Nothing is in them but what this run puts there."""
         self._small: dict[bytes, list[Want]] = {}
         self._small_bytes = 0
         self._room = threading.Semaphore(JOBS_WAITING_MAX)
@@ -166,12 +168,14 @@ class Restore:
 
     def _make_folder(self, folder: Parts, name: str) -> None:
         if not self._is_dry:
-            self._place.make_folder(folder, name)
+            is_new = self._place.make_folder(folder, name)
+            if is_new:
+                self._new_folders.add((*folder, name))
         self._report.add(folders=1)
 
     def _decide(self, node: Node, folder: Parts, name: str) -> Optional[Want]:
         """What to fetch, and under which name; None if nothing has to be. Raises `Obstructed`, `OSError`."""
-        st = self._place.look(folder, name)
+        st = None if folder in self._new_folders else self._place.look(folder, name)
         if st is None:
             return Want(node, folder, name, replace=False)
         if self._is_right(node, folder, name, st):
@@ -398,9 +402,9 @@ class Restore:
 
     def _finish_folders(self, tree: Tree) -> None:
         """Their permissions and times, now that nothing in them changes any more; inner ones first."""
-        for nodes in tree.pages_backwards():
+        for nodes in tree.folders_backwards():
             for node in nodes:
-                if node.kind != FOLDER:
+                if node.kind == IMPOSSIBLE:
                     continue
                 try:
                     folder = self._namer.folder(node.path)

@@ -5,6 +5,7 @@ names take no memory; no name in it can lead out of the folder it is restored to
 """
 
 import json
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ FOLDER, FILE, LINK = "directory", "file", "link"
 IMPOSSIBLE = "impossible"
 """A name that no honest server sends."""
 _DIGEST_DIGITS = 64
+_IMPOSSIBLE = re.compile(rb"(?:\A|/)\.{0,2}(?:/|\Z)|\0")
+"""An empty name, `.` or `..` anywhere, or a NUL."""
 _LEVEL = 1
 
 
@@ -44,10 +47,10 @@ class Tree:
         self._below = folder + b"/" if folder else b""
         self._file = tempfile.TemporaryFile(prefix="otb-cloud-")  # noqa: SIM115 - closed by `close`
         self._pages: list[tuple[int, int]] = []
+        """Where each page lies in the file, and how long it is."""
+        self._folders: list[tuple[int, int]] = []
         self.files = 0
         self.bytes = 0
-        self.others = 0
-        """Folders and links."""
 
     @classmethod
     def fetch(cls, api: Api, device: str, folder: bytes, area: str, at: Optional[str]) -> "Tree":
@@ -77,36 +80,42 @@ class Tree:
         self._file.close()
 
     def add(self, entries: list[Any]) -> None:
-        """Keep a page."""
-        for node in map(self._node, entries):
-            if node.kind == FILE:
+        """Keep a page. Raises `BadAnswer`."""
+        folders = []
+        for entry in entries:
+            if not isinstance(entry, dict):
+                raise BadAnswer("The server's tree has an entry that is none.")
+            if entry.get("type") == FILE:
                 self.files += 1
-                self.bytes += node.size
-            else:
-                self.others += 1
-        data = zlib.compress(json.dumps(entries).encode(), _LEVEL)
-        self._file.seek(0, 2)
-        self._pages.append((self._file.tell(), len(data)))
-        self._file.write(data)
+                self.bytes += _size(entry)
+            elif entry.get("type") == FOLDER:
+                folders.append(entry)
+        self._pages.append(self._keep(entries))
+        if folders:
+            self._folders.append(self._keep(folders))
 
     def pages(self) -> Iterator[list[Node]]:
-        """Parents before children."""
+        """Parents before children. Raises `BadAnswer`."""
         for place in self._pages:
             yield self._page(place)
 
-    def pages_backwards(self) -> Iterator[list[Node]]:
-        """Children before parents."""
-        for place in reversed(self._pages):
+    def folders_backwards(self) -> Iterator[list[Node]]:
+        """The folders, inner ones before those they are in."""
+        for place in reversed(self._folders):
             yield self._page(place)[::-1]
+
+    def _keep(self, entries: list[Any]) -> tuple[int, int]:
+        data = zlib.compress(json.dumps(entries).encode(), _LEVEL)
+        start = self._file.seek(0, 2)
+        self._file.write(data)
+        return start, len(data)
 
     def _page(self, place: tuple[int, int]) -> list[Node]:
         start, length = place
         self._file.seek(start)
         return [self._node(entry) for entry in json.loads(zlib.decompress(self._file.read(length)))]
 
-    def _node(self, entry: Any) -> Node:
-        if not isinstance(entry, dict):
-            raise BadAnswer("The server's tree has an entry that is none.")
+    def _node(self, entry: dict[str, Any]) -> Node:
         path = path_of_json(entry)
         kind = entry.get("type")
         try:
@@ -115,7 +124,7 @@ class Tree:
                 path=path[len(self._below) :],
                 kind=kind if kind in {FOLDER, FILE, LINK} else IMPOSSIBLE,
                 digest=_digest(entry) if kind == FILE else b"",
-                size=_count(entry["size"]) if kind == FILE else 0,
+                size=_size(entry) if kind == FILE else 0,
                 mtime_ns=parse_time(entry["mtime"]),
                 mode=None if entry["mode"] is None else _count(entry["mode"]),
                 target=path_of_json(entry, "target") if kind == LINK else b"",
@@ -129,7 +138,7 @@ class Tree:
 
 def is_possible(path: bytes) -> bool:
     """Whether a path can stand below a folder, and only there."""
-    return b"\0" not in path and all(part not in (b"", b".", b"..") for part in path.split(b"/"))
+    return _IMPOSSIBLE.search(path) is None
 
 
 def _digest(entry: Mapping[str, Any]) -> bytes:
@@ -137,6 +146,13 @@ def _digest(entry: Mapping[str, Any]) -> bytes:
     if not isinstance(digest, str) or len(digest) != _DIGEST_DIGITS:
         raise ValueError("a digest has 64 digits")
     return bytes.fromhex(digest)
+
+
+def _size(entry: Mapping[str, Any]) -> int:
+    size = entry.get("size")
+    if type(size) is not int or size < 0:
+        raise BadAnswer("The server's tree has a file without a size.")
+    return size
 
 
 def _count(value: Any) -> int:
