@@ -192,7 +192,7 @@ def test_the_package_lists_locked_by_another_are_waited_for(machine: Machine) ->
 def test_the_tests_need_more_than_a_run(machine: Machine) -> None:
     machine.is_user(1000)
     done = machine.setup("test")
-    for package in ("chromium", "zstd", "b3sum", "unzip", "p7zip-full", "strace", "fuse3"):
+    for package in ("chromium", "zstd", "b3sum", "unzip", "p7zip-full", "strace", "fuse3", "nginx-light"):
         assert package in done.stderr
 
 
