@@ -71,10 +71,9 @@ class Computer:
             self.command(*arguments),
             env=self.environ,
             capture_output=True,
-            timeout=SECONDS_MAX,
             check=False,
             stdin=subprocess.DEVNULL,
-            **options,
+            **{"timeout": SECONDS_MAX, **options},
         )
         return Done(done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
 
