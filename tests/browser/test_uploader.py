@@ -312,7 +312,8 @@ def test_what_is_under_way_at_a_pause_is_named_and_the_rest_waits(window: Watche
     expect(page.get_by_text("Sending 9 bytes")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     choose(page, [tree(tmp_path, ["second.txt"]) / "second.txt"])
-    waiting.pop().continue_()
+    with page.expect_request(NAMES):
+        waiting.pop().continue_()
     expect(page.locator("[data-detail]")).to_have_text(re.compile("^1 of 2 "))
     page.wait_for_timeout(300)
     assert [entry["path"] for entry in named] == ["first.txt"]

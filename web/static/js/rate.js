@@ -11,11 +11,11 @@ export class Rate {
   /**
    * Note how far it is. Times in milliseconds.
    * @param {number} now
-   * @param {{wireBytes: number, doneBytes: number, ended: number}} far bytes that went over the line, bytes that need no more
-   *   sending, and files that ended
+   * @param {{wireBytes: number, doneBytes: number, arrived: number}} far bytes that went over the line, bytes that need no more
+   *   sending, and files that need none
    */
-  note(now, { wireBytes, doneBytes, ended }) {
-    this.samples.push({ now, wireBytes, doneBytes, ended });
+  note(now, { wireBytes, doneBytes, arrived }) {
+    this.samples.push({ now, wireBytes, doneBytes, arrived });
     while (this.samples.length > 2 && now - this.samples[0].now > WINDOW_SECONDS * 1000) this.samples.shift();
   }
 
@@ -32,7 +32,7 @@ export class Rate {
   secondsLeft(bytesLeft, filesLeft) {
     const bytesPerSecond = this.#per("doneBytes");
     const byBytes = bytesPerSecond ? bytesLeft / bytesPerSecond : null;
-    const filesPerSecond = this.#per("ended");
+    const filesPerSecond = this.#per("arrived");
     const byFiles = filesLeft > MANY_FILES && filesPerSecond ? filesLeft / filesPerSecond : 0;
     return byBytes === null ? byFiles || null : Math.max(byBytes, byFiles);
   }

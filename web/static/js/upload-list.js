@@ -33,6 +33,7 @@ export class UploadList extends EventTarget {
     /** @type {Item[]} */ this.recent = []; // the last that ended well, newest first
     /** @type {Set<Item>} */ this.active = new Set(); // checking or sending
     this.counts = { stored: 0, known: 0, failed: 0, cancelled: 0 };
+    this.sent = 0; // files in the state sent
     this.checked = 0; // files whose digest was found
     this.folders = { waiting: 0, made: 0 };
     this.bytes = { total: 0, ended: 0, sent: 0, stored: 0, known: 0 }; // sent: in the state sent
@@ -47,6 +48,11 @@ export class UploadList extends EventTarget {
 
   get ended() {
     return this.counts.stored + this.counts.known + this.counts.failed + this.counts.cancelled;
+  }
+
+  /** Files that need no more sending. */
+  get arrived() {
+    return this.ended + this.sent;
   }
 
   get running() {
@@ -92,11 +98,8 @@ export class UploadList extends EventTarget {
 
   /** Into a state that is not an end. */
   move(item, state) {
-    if (item.state === "sent") this.bytes.sent -= item.size;
-    if (state === "sent") {
-      this.bytes.sent += item.size;
-      item.drop.done += item.folder ? 0 : 1;
-    } else if (item.state === "sent") item.drop.done -= item.folder ? 0 : 1;
+    if (item.state === "sent") this.#countSent(item, -1);
+    if (state === "sent") this.#countSent(item, 1);
     item.state = state;
     item.done = 0;
     if (state === "checking" || state === "sending") this.active.add(item);
@@ -107,9 +110,7 @@ export class UploadList extends EventTarget {
   end(item, state, reason = "") {
     if (ENDED.has(item.state)) return;
     const good = state === "stored" || state === "known";
-    if (good && item.state !== "sent") this.move(item, "sent");
-    if (item.state === "sent") this.bytes.sent -= item.size;
-    if (!good && item.state === "sent") item.drop.done -= item.folder ? 0 : 1;
+    if (item.state === "sent") this.#countSent(item, -1);
     this.active.delete(item);
     Object.assign(item, { state, reason });
     if (item.folder) return this.#endFolder(item, good);
@@ -159,6 +160,13 @@ export class UploadList extends EventTarget {
     return bytes;
   }
 
+  #countSent(item, sign) {
+    if (item.folder) return;
+    this.sent += sign;
+    this.bytes.sent += sign * item.size;
+    item.drop.done += sign;
+  }
+
   #endFolder(item, good) {
     this.folders.waiting -= 1;
     if (good) this.folders.made += 1;
@@ -175,6 +183,7 @@ export class UploadList extends EventTarget {
     if (state !== "stored" && state !== "known") return;
     this.bytes[state] += item.size;
     item.drop.named += 1;
+    item.drop.done += 1;
     this.recent.unshift(item);
     this.recent.length = Math.min(this.recent.length, RECENT_MAX);
     item.file = null; // let the browser forget it

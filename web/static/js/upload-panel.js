@@ -93,7 +93,7 @@ export class UploadPanel {
     if (!running) return this.#drawSummary();
     const words = held ? (held.kind === "paused" ? "Paused" : "Waiting") : `Uploading ${plural(list.total, "file", "files")}`;
     this.#text("headline", words);
-    this.#text("detail", `${count(list.ended)} of ${count(list.total)} · ${bytes(Math.round(list.doneBytes))} of ${bytes(list.bytes.total)}`);
+    this.#text("detail", `${count(list.arrived)} of ${count(list.total)} · ${bytes(Math.round(list.doneBytes))} of ${bytes(list.bytes.total)}`);
     this.#text("pace", this.#paceWords());
     return this.#say(words);
   }
@@ -119,7 +119,7 @@ export class UploadPanel {
     const under = list.active.size;
     if (this.line.held) return under ? `${plural(under, "file", "files")} under way will finish` : "";
     const speed = rate.bytesPerSecond;
-    const seconds = rate.secondsLeft(list.bytes.total - list.doneBytes, list.total - list.ended);
+    const seconds = rate.secondsLeft(list.bytes.total - list.doneBytes, list.total - list.arrived);
     const looking = list.checked && list.checked < list.total && `${count(list.checked)} checked`;
     return [looking, speed && `${bytes(Math.round(speed))}/s`, seconds !== null && timeLeft(seconds)].filter(Boolean).join(" · ");
   }
