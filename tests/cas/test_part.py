@@ -1,5 +1,7 @@
 """Parts: a blob that comes in several goes is hashed as it comes, read again only where it must be, placed whole."""
 
+import errno
+import os
 import random
 import threading
 import time
@@ -9,7 +11,7 @@ import pytest
 
 from cas.blob import Encoding
 from cas.digest import Digest
-from cas.errors import BlobMissing, DigestMismatch, SizeMismatch, StoreFailed
+from cas.errors import BlobMissing, DigestMismatch, SizeMismatch, StoreFailed, StoreFull, StoreReadOnly
 from cas.part import CATCH_UP_BYTES, PartHash, PartWriter
 from cas.store import BlobStore
 from tests.cas.samples import MIB, noise
@@ -158,3 +160,105 @@ def test_bytes_lost_behind_our_back_are_noticed(local: SparseBackend, local_stor
     with pytest.raises(BlobMissing, match="lost bytes"):
         again.finish()
     again.discard()
+
+
+def test_a_new_part_is_durable_with_its_name(
+    local: SparseBackend, local_store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first sync reaches the folder too; later ones, and those of a part that goes on, need not."""
+    synced: list[str] = []
+    real = os.fsync
+
+    def noting(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    with local_store.resume() as part:
+        for _ in range(2):
+            part.write(b"x")
+            part.settle()
+            part.sync()
+    assert synced == [part.name, "incoming", part.name]
+    with local_store.resume(part.name, 2) as again:
+        again.write(b"y")
+        again.settle()
+        again.sync()
+    assert synced[3:] == [part.name]
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EROFS])
+def test_a_failed_sync_stops_all_writing_and_the_part_stays(
+    local: SparseBackend, local_store: BlobStore, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def failing(fd: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    part = local_store.resume()
+    part.write(b"0123")
+    part.settle()
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StoreReadOnly):
+        part.sync()
+    monkeypatch.undo()
+    with pytest.raises(StoreReadOnly):
+        part.sync()
+    part.close()
+    with pytest.raises(StoreReadOnly):
+        local_store.resume(part.name, 0)
+    assert local_store.part_bytes(part.name) == 4
+
+
+def test_a_full_disk_is_told_and_what_was_durable_goes_on(
+    local_store: BlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, real = local_store.resume(), os.write
+    part.write(b"0123")
+    part.settle()
+    assert part.sync() == 4
+
+    def full(fd: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreFull):
+        part.write(b"45")
+    part.close()
+    monkeypatch.setattr(os, "write", real)
+    with local_store.resume(part.name, 4, part.hashes) as again:
+        again.write(b"67")
+        store_digest = local_store.place(again.finish()).digest
+    assert store_digest == Digest.of(b"012367")
+
+
+def write_for_ever(part: PartWriter, block: bytes) -> None:
+    while True:
+        part.write(block)
+
+
+@pytest.mark.parametrize("after", [0, 3])
+def test_no_byte_of_a_failed_pipeline_is_called_durable(
+    local_store: BlobStore, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """The thread that writes past the page cache fails; what is said to be durable ends before that."""
+    part, real, calls = local_store.resume(), os.write, [0]
+    block = noise(2 * MIB)
+    for _ in range(6):
+        part.write(block)
+
+    def full(fd: int, data: bytes) -> int:
+        calls[0] += 1
+        if calls[0] > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, data)
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StoreFull):
+        write_for_ever(part, block)
+    durable = part.sync()
+    part.close()
+    assert 8 * MIB <= durable <= local_store.part_bytes(part.name)
+    with local_store.resume(part.name, durable) as again:
+        while again.rehash(100 * MIB):
+            pass
+        assert again.hashes.digest == Digest.of((block * 30)[:durable])

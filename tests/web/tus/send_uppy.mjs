@@ -15,7 +15,7 @@ uppy.use(Tus, {
   retryDelays: Array(200).fill(100),
   allowedMetaFields: true,
 })
-const data = fs.readFileSync(file)
+const data = Buffer.concat(await Array.fromAsync(fs.createReadStream(file, { highWaterMark: 1 << 24 })))
 data.size = data.length // what a browser's File has
 uppy.addFile({ name: metadata.filename ?? path.basename(file), type: 'application/octet-stream', data })
 const { failed } = await uppy.upload()
