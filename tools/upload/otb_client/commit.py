@@ -23,7 +23,7 @@ from otb_client.hashing import (
     hash_file,
     read_small,
 )
-from otb_client.names import IS_WINDOWS, json_path, to_bytes
+from otb_client.names import IS_WINDOWS, json_path
 from otb_client.run import Run
 from otb_client.scan import Folder, Item
 from otb_client.times import time_text
@@ -278,9 +278,10 @@ def _entry(item: Item) -> str:
     folder, name, record, target = item
     if name is None:
         path = _json_of(folder.path)
+    elif folder.json_prefix and name.isprintable():
+        path = f"{folder.json_prefix}{json_text(name)[1:]}"
     else:
-        raw = to_bytes(name)
-        path = _json_of(folder.path + b"/" + raw if folder.path else raw)
+        path = _json_of(folder.path_of(name))
     mtime = _mtime(record[1])
     kind = record[4] & 0o170000
     mode = "" if IS_WINDOWS else f',"mode":{record[4] & 0o7777}'

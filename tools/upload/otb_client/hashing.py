@@ -28,7 +28,8 @@ OPEN_FLAGS = (
 )
 UNSURE_INODE = (1 << 64) - 1
 """In a record: the file was changed so shortly before it was read that a later change may have left the same stat."""
-MODE_MASK = 0o170000 if os.name == "nt" else 0o177777
+_IS_NT = os.name == "nt"
+MODE_MASK = 0o170000 if _IS_NT else 0o177777
 """Windows makes up permissions, and differently for a path and for an open file."""
 _UNSURE_NS = 50_000_000
 """Longer than the tick in which Linux counts a file's times (4 to 10 ms)."""
@@ -46,17 +47,12 @@ class NotAFile(Exception):
     """Something else stands in the file's place now."""
 
 
-def changed_ns(st: os.stat_result) -> int:
-    """When the file was last written to. POSIX: ctime, which nobody can set; Windows keeps none."""
-    return st.st_mtime_ns if os.name == "nt" else st.st_ctime_ns
-
-
 def record_of(st: os.stat_result, digest: bytes, now_ns: int) -> Record:
     """What to remember. `now_ns`: not later than the beginning of the reading."""
-    changed = changed_ns(st)
+    changed = st.st_mtime_ns if _IS_NT else st.st_ctime_ns
     inode = UNSURE_INODE
     if changed + (_UNSURE_NS if changed % 1_000_000_000 else _UNSURE_COARSE_NS) < now_ns:
-        inode = 0 if os.name == "nt" else st.st_ino  # Windows tells none while a folder is listed
+        inode = 0 if _IS_NT else st.st_ino  # Windows tells none while a folder is listed
     return (st.st_size, st.st_mtime_ns, inode, st.st_ctime_ns, st.st_mode & MODE_MASK, digest)
 
 
@@ -65,7 +61,7 @@ def is_hot(st: os.stat_result, now_ns: int, before: Optional[os.stat_result]) ->
 
     `before`: how it was at the last attempt. One that is as it was then is not being written to.
     """
-    if changed_ns(st) + _UNSURE_NS < now_ns:
+    if (st.st_mtime_ns if _IS_NT else st.st_ctime_ns) + _UNSURE_NS < now_ns:  # nobody can set a ctime
         return False
     return before is None or not is_same(before, st)
 

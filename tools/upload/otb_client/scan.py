@@ -8,6 +8,7 @@ files.
 import os
 import stat
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from otb_client import excludes
@@ -49,8 +50,8 @@ class Folder:
     """
 
     __slots__ = (
-        "committed_meta", "device", "is_changed", "is_committed", "is_mount", "is_scanned", "known", "left",
-        "meta", "path", "prefix", "records", "root", "rules", "saved_at", "small",
+        "committed_meta", "device", "is_changed", "is_committed", "is_mount", "is_scanned", "json_prefix", "known",
+        "left", "meta", "path", "prefix", "records", "root", "rules", "saved_at", "small",
     )  # fmt: skip
 
     def __init__(self, prefix: str, path: bytes, root: Root) -> None:
@@ -59,6 +60,7 @@ class Folder:
         self.path = path
         """In the backup."""
         self.root = root
+        self.json_prefix = _json_prefix(path)
         self.rules: Optional[Rules] = None
         self.meta: tuple[int, int] = (0, 0)
         """mtime_ns and mode."""
@@ -327,6 +329,14 @@ def _fits(path: bytes) -> bool:
         and path.count(b"/") < PATH_LEVELS_MAX
         and len(path) - path.rfind(b"/") - 1 <= NAME_BYTES_MAX
     )
+
+
+def _json_prefix(path: bytes) -> str:
+    """How the JSON of a path in this folder begins: `"path":"home/ann/`; empty where the path is not plain text."""
+    text = path.decode("utf-8", "surrogateescape")
+    if not text.isprintable():  # lone surrogates are not
+        return ""
+    return f'"path":{encode_basestring_ascii(text + "/" if text else "")[:-1]}'
 
 
 def _plain_name_max(folder: bytes) -> int:
