@@ -59,6 +59,11 @@ def test_case_that_does_not_count() -> None:
     assert namer.folder(b"photo/x") == ("photo (2)", "x")
 
 
+def test_forms_of_one_letter_are_one_name_there() -> None:
+    namer = Namer(MACOS)
+    assert [namer.parts(text.encode())[1] for text in ("e\u0301", "\u00e9")] == ["e\u0301", "\u00e9 (2)"]
+
+
 def test_a_renamed_folder_on_windows() -> None:
     namer = Namer(WINDOWS)
     assert namer.parts(b"aux") == ((), "_aux", True)

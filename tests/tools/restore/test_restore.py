@@ -55,7 +55,7 @@ def test_before_the_first_backup_there_is_nothing(computer: Computer, tmp_path: 
     (computer.home / "a").write_bytes(b"a")
     computer.upload()
     done = computer.run("restore", str(computer.home), "--to", str(tmp_path / "out"), "--at", before)
-    assert (done.code, "There is no folder" in done.err) == (2, True)
+    assert (done.code, "There is no " in done.err) == (2, True)
 
 
 def test_all_of_the_device_and_a_folder_as_the_portal_names_it(computer: Computer, tmp_path: Path) -> None:
@@ -70,6 +70,21 @@ def test_all_of_the_device_and_a_folder_as_the_portal_names_it(computer: Compute
     )
     assert done.code == 0, done
     assert (tmp_path / "a" / "b").read_bytes() == b"b"
+
+
+def test_a_single_file(computer: Computer, tmp_path: Path) -> None:
+    (computer.home / "a").mkdir()
+    (computer.home / "a" / "b.txt").write_bytes(b"b")
+    (computer.home / "a" / "c.txt").write_bytes(b"c")
+    computer.upload()
+    moment = now()
+    (computer.home / "a" / "b.txt").write_bytes(b"changed")
+    computer.upload()
+    restore(computer, tmp_path / "now", folder=computer.home / "a" / "b.txt")
+    restore(computer, tmp_path / "then", "--at", moment, folder=computer.home / "a" / "b.txt")
+    assert [path.read_bytes() for path in (tmp_path / "now").iterdir()] == [b"changed"]
+    assert [path.read_bytes() for path in (tmp_path / "then").iterdir()] == [b"b"]
+    assert computer.run("restore", str(computer.home / "a" / "x"), "--to", str(tmp_path / "no")).code == 2
 
 
 def test_a_second_run_fetches_nothing_again(computer: Computer, tmp_path: Path) -> None:
@@ -279,7 +294,7 @@ def test_a_disk_without_room_is_told_before(computer: Computer, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere", "--to", "out"], "There is no folder nowhere"),
+        (["nowhere", "--to", "out"], "There is no nowhere in the backup"),
         (["../up", "--to", "out"], "leads out of the backup"),
         (["--to", "out", "--at", "yesterday"], "is not a time"),
         (["--to", "out", "--device", "tower"], "no device called tower"),

@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -369,7 +370,7 @@ class Namer:
             if other != above and not above.startswith(other + b"/") and other:
                 del self._taken[other]
         name, count = wanted, 1
-        while taken.setdefault(name.casefold(), raw) != raw:
+        while taken.setdefault(unicodedata.normalize("NFC", name).casefold(), raw) != raw:
             count += 1
             name = numbered(wanted, f" ({count})")
         return name

@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
         nargs="?",
         default="",
         metavar="FOLDER",
-        help="the folder as it was called on the computer (/home/ann/Pictures); all, where it is left out",
+        help="the folder, or file, as it was called on the computer (/home/ann/Pictures); all, where it is left out",
     )
     parser.add_argument("--to", required=True, metavar="DIR", help="the folder here that the content comes into")
     parser.add_argument(
@@ -143,9 +143,22 @@ def _fetch_tree(api: Api, device: str, folder: bytes, area: str, at: Optional[st
     except ApiError as e:
         if e.status != 404:
             raise
+        tree = _single(api, device, folder, area, at)
+        if tree is not None:
+            return tree
         when = f" at {at}" if at else ""
-        what = f"no folder {shown(folder)}" if folder else "nothing of this device"
+        what = f"no {shown(folder)}" if folder else "nothing of this device"
         raise UsageError(f"There is {what} in the backup{when}. {e}") from e
+
+
+def _single(api: Api, device: str, path: bytes, area: str, at: Optional[str]) -> Optional[Tree]:
+    """The file at a path that is no folder, if there is one."""
+    try:
+        return Tree.fetch_single(api, device, path, area, at) if path else None
+    except ApiError as e:
+        if e.status != 404:
+            raise
+        return None
 
 
 def _open_place(to: str, *, is_dry: bool) -> Place:

@@ -18,6 +18,7 @@ from otb_client.names import json_path, path_of_json
 from otb_client.times import parse_time
 
 PAGE_ENTRIES = 10_000
+LIST_ENTRIES = 1_000
 FOLDER, FILE, LINK = "directory", "file", "link"
 IMPOSSIBLE = "impossible"
 """A name that no honest server sends."""
@@ -74,6 +75,29 @@ class Tree:
         except BaseException:
             tree.close()
             raise
+
+    @classmethod
+    def fetch_single(cls, api: Api, device: str, path: bytes, area: str, at: Optional[str]) -> Optional["Tree"]:
+        """A file or link alone; None if there is no such thing. Raises as `fetch`."""
+        folder = path.rpartition(b"/")[0]
+        query = {"area": area, "limit": str(LIST_ENTRIES)}
+        if folder:
+            query.update(json_path(folder, "directory"))
+        if at is not None:
+            query["at"] = at
+        while True:
+            page = api.get_json(f"/api/v1/devices/{quote(device, safe='')}/entries", query)
+            entries, cursor = page.get("entries"), page.get("next")
+            if not isinstance(entries, list) or not isinstance(cursor, (str, type(None))):
+                raise BadAnswer("The server's answer is not a folder. Is its address right?")
+            found = [entry for entry in entries if isinstance(entry, dict) and path_of_json(entry) == path]
+            if found:
+                tree = cls(folder)
+                tree.add(found)
+                return tree
+            if cursor is None:
+                return None
+            query["cursor"] = cursor
 
     def close(self) -> None:
         """Nothing of it is left."""
