@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import httpx2
 
@@ -31,6 +31,14 @@ _PEERS: Final = Path(__file__).resolve().parents[2] / ".data/peers/bin"
 
 Seconds = dict[str, float]
 """A side's times by the name of what it did."""
+
+
+class Side(Protocol):
+    """Something that is measured; each call begins with bytes it does not know."""
+
+    name: str
+
+    def measure(self, small: Path, large: Path) -> Seconds: ...
 
 
 class Ours:
@@ -81,7 +89,7 @@ class Copyparty:
         volume = self._folder / "volume"
         volume.mkdir(parents=True)
         port = free_port()
-        command = [_PEERS / "copyparty", "-q", "-i", "127.0.0.1", "-p", str(port), "-v", f"{volume}::A", "--dedup",
+        command: list[str | Path] = [_PEERS / "copyparty", "-q", "-i", "127.0.0.1", "-p", str(port), "-v", f"{volume}::A", "--dedup",
                    "-e2dsa", "--no-thumb", "--no-mtag-ff", "--hist", str(self._hist)]  # fmt: skip
         with _server(command, f"http://127.0.0.1:{port}/", self._folder):
             times = {
@@ -187,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="otb-peers-")))
         service = stack.enter_context(running(folder))
-        sides = [
+        sides: list[Side] = [
             Ours(service, folder),
             Copyparty(folder / "copyparty"),
             Restic(folder / "restic"),

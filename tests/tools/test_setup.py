@@ -199,4 +199,4 @@ def test_the_tests_need_more_than_a_run(machine: Machine) -> None:
 def test_an_unknown_word_shows_the_usage(machine: Machine) -> None:
     for arguments in ((), ("everything",)):
         done = machine.setup(*arguments)
-        assert (done.returncode, done.stderr) == (1, "usage: tools/setup run|test\n")
+        assert (done.returncode, done.stderr) == (1, "usage: tools/setup run|test|bench\n")
