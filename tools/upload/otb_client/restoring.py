@@ -1,61 +1,37 @@
-"""The work of a restore: one thread goes through the tree and decides, others fetch and write.
+"""The deciding half of a restore: one thread goes through the tree, makes folders and links, and hands on what is to be
+fetched.
 
-What always holds: a file gets its name only when all its bytes are here, durable, and have the right digest; nothing
-that is here already is replaced unless that was asked for; a restore that is stopped, however hard, goes on where it
-was.
+What always holds: nothing that is here already is replaced unless that was asked for; a restore that is stopped goes on
+where it was; what waits to be fetched is bounded, however large the tree is.
 """
 
-import errno
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from blake3 import blake3
 
 from otb_client.api import Api
 from otb_client.conflicts import Asker, Policy
-from otb_client.errors import USAGE, ClientError, Stopped, UsageError
-from otb_client.fetch import BATCH_BLOBS_MAX, SMALL_BYTES_MAX, LargeFile, Lost, read_blobs
-from otb_client.names import IS_WINDOWS, to_bytes, to_text
-from otb_client.place import Namer, Obstructed, Parts, Place, is_same_time, numbered, temporary_name
+from otb_client.errors import Stopped, UsageError
+from otb_client.fetch import BATCH_BLOBS_MAX, SMALL_BYTES_MAX
+from otb_client.names import to_bytes
+from otb_client.place import Namer, Obstructed, Parts, Place, is_same_time, numbered
 from otb_client.rate import RateLimit
 from otb_client.restore_report import Report
 from otb_client.tree import FILE, FOLDER, IMPOSSIBLE, Node, Tree
 from otb_client.words import size_text
+from otb_client.writing import BLOCK_BYTES, Want, Writer, disk_reason
 
 CONNECTIONS = 4
 JOBS_WAITING_MAX = 2 * CONNECTIONS
 BATCH_BYTES = 8 << 20
 """Of small files in one request."""
-BLOCK_BYTES = 4 << 20
 DISK_BLOCK_BYTES = 4 << 10
 RENAMED_TRIES_MAX = 1_000
-EMPTY_DIGEST: bytes = blake3(b"").digest()
-_HOPELESS = {errno.ENOSPC, errno.EROFS, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
-
-
-class DiskFailed(ClientError):
-    """This computer's disk is full or fails: going on makes no sense."""
-
-    exit_code = USAGE
-
-
-class Want(NamedTuple):
-    """A file to fetch, and where it goes. `replace`: over whatever file or link stands there."""
-
-    node: Node
-    folder: Parts
-    name: str
-    replace: bool
-
-    @property
-    def temporary(self) -> str:
-        return temporary_name(self.name, self.node.digest)
 
 
 class Restore:
@@ -77,7 +53,7 @@ class Restore:
         self._report = report
         self._place = place
         self._asker = asker
-        self._limit = limit
+        self._writer = Writer(api, report, place, limit, special=special)
         self._verify = verify
         self._special = special
         self._is_dry = is_dry
@@ -159,11 +135,13 @@ class Restore:
             want = self._decide(node, folder, name)
             if want is None or node.kind == FILE:
                 return want
-            self._make_link(want)
+            if not self._is_dry:
+                self._writer.link(want)
+            self._report.add(links=1)
         except Obstructed as e:
-            self._failed(node, str(e))
+            self._writer.failed(node, str(e))
         except OSError as e:
-            self._failed(node, _disk_reason(e))
+            self._writer.failed(node, disk_reason(e))
         return None
 
     def _make_folder(self, folder: Parts, name: str) -> None:
@@ -182,7 +160,7 @@ class Restore:
             self._report.add(there=1, done=1, done_bytes=node.size)
             return None
         if stat.S_ISDIR(st.st_mode):
-            self._failed(node, "a folder of that name is here")
+            self._writer.failed(node, "a folder of that name is here")
             return None
         policy = self._asker.decide(node.path)
         if policy is Policy.OVERWRITE:
@@ -192,7 +170,7 @@ class Restore:
         if policy is Policy.SKIP:
             self._report.add(skipped=1, done=1, done_bytes=node.size)
         else:
-            self._failed(node, "another file of that name is here; choose --overwrite, --skip or --rename")
+            self._writer.failed(node, "another file of that name is here; choose --overwrite, --skip or --rename")
         return None
 
     def _beside(self, node: Node, folder: Parts, name: str) -> Optional[Want]:
@@ -207,7 +185,7 @@ class Restore:
                 return Want(node, folder, other, replace=False)
             self._report.add(there=1, done=1, done_bytes=node.size)
             return None
-        self._failed(node, "every other name that was tried is taken")
+        self._writer.failed(node, "every other name that was tried is taken")
         return None
 
     def _is_there(self, node: Node, st: Optional[os.stat_result]) -> bool:
@@ -237,18 +215,6 @@ class Restore:
             self._place.set_time(folder, name, node.mtime_ns)
         return True
 
-    def _make_link(self, want: Want) -> None:
-        node = want.node
-        if not self._is_dry:
-            self._place.make_link(want.folder, want.temporary, to_text(node.target), node.mtime_ns)
-            self._put(want)
-        self._report.add(links=1)
-
-    def _failed(self, node: Node, reason: str) -> None:
-        self._report.problem(node.path, reason)
-        if node.kind == FILE:
-            self._report.add(done=1, done_bytes=node.size)
-
     # -- fetching -----------------------------------------------------------------------------------------------------
 
     def _queue(self, want: Want, pool: ThreadPoolExecutor) -> None:
@@ -256,7 +222,7 @@ class Restore:
         if self._is_dry:
             self._report.add(restored=1, restored_bytes=node.size, done=1, done_bytes=node.size)
         elif node.size > SMALL_BYTES_MAX:
-            self._start(pool, self._fetch_large, want)
+            self._start(pool, self._writer.fetch_large, want)
         else:
             if node.digest not in self._small:
                 self._small_bytes += node.size
@@ -267,7 +233,7 @@ class Restore:
     def _flush(self, pool: ThreadPoolExecutor) -> None:
         if self._small:
             batch, self._small, self._small_bytes = self._small, {}, 0
-            self._start(pool, self._fetch_small, batch)
+            self._start(pool, self._writer.fetch_small, batch)
 
     def _start(self, pool: ThreadPoolExecutor, work: Any, job: Any) -> None:
         self._room.acquire()
@@ -279,124 +245,6 @@ class Restore:
         if error is not None and (self._error is None or isinstance(self._error, Stopped)):
             self._error = error
             self._api.stop.set()
-
-    def _fetch_small(self, batch: dict[bytes, list[Want]]) -> None:
-        written: list[Want] = []
-        try:
-            empty = batch.pop(EMPTY_DIGEST, [])
-            self._write_all(empty, b"", written)
-            if batch:
-                for digest, content in read_blobs(
-                    self._api, list(batch), lambda d, r: self._lost(batch[d], r), self._came
-                ):
-                    self._write_all(batch[digest], content, written)
-        finally:
-            self._finish(written)
-
-    def _lost(self, wants: Iterable[Want], reason: str) -> None:
-        for want in wants:
-            self._failed(want.node, reason)
-
-    def _came(self, size_bytes: int) -> None:
-        """So much came over the line. Waits, where the rate is limited."""
-        self._report.on_line(size_bytes)
-        if self._limit is not None:
-            for _ in self._limit.pieces(bytes(size_bytes)):
-                pass
-
-    def _write_all(self, wants: Iterable[Want], content: bytes, written: list[Want]) -> None:
-        for want in wants:
-            try:
-                fd = self._place.create(want.folder, want.temporary)
-                try:
-                    if os.write(fd, content) != len(content):
-                        raise OSError("the disk took a part of it only")
-                    self._place.set_facts(fd, want.node.mode, want.node.mtime_ns, special=self._special)
-                finally:
-                    os.close(fd)
-            except (Obstructed, OSError, OverflowError) as e:  # noqa: PERF203
-                self._not_written(want, e)
-            else:
-                written.append(want)
-
-    def _finish(self, written: list[Want]) -> None:
-        """Durable, then under their names."""
-        if not written:
-            return
-        try:
-            self._place.sync([(want.folder, want.temporary) for want in written])
-        except OSError as e:
-            raise DiskFailed(f"This computer's disk does not keep what is written: {_disk_reason(e)}.") from e
-        for want in written:
-            try:
-                self._put(want)
-            except (Obstructed, OSError) as e:  # noqa: PERF203
-                self._not_written(want, e)
-            else:
-                size = want.node.size
-                self._report.add(restored=1, restored_bytes=size, done=1, done_bytes=size)
-
-    def _put(self, want: Want) -> None:
-        if IS_WINDOWS and want.node.kind == FILE:
-            self._place.set_time(want.folder, want.temporary, want.node.mtime_ns)
-        self._place.put(want.folder, want.temporary, want.name, replace=want.replace)
-
-    def _fetch_large(self, want: Want) -> None:
-        """Into a temporary that the next run goes on with."""
-        node, place = want.node, self._place
-        try:
-            fd = place.reopen(want.folder, want.temporary)
-            if fd is None:
-                fd = place.create(want.folder, want.temporary)
-            with os.fdopen(fd, "r+b", buffering=0) as file:
-                large = self._known(node, file)
-                large.fetch(self._api, lambda data: self._write(file, data), self._came)
-                if not large.is_right:  # what an earlier run left was not the beginning of this file
-                    file.seek(0)
-                    file.truncate()
-                    large = LargeFile(node.id, node.digest, node.size)
-                    large.fetch(self._api, lambda data: self._write(file, data), self._came)
-                if not large.is_right:
-                    raise Lost("its bytes were changed on their way, twice")
-                place.set_facts(file.fileno(), node.mode, node.mtime_ns, special=self._special)
-        except Lost as e:
-            place.drop(want.folder, want.temporary)
-            self._failed(node, str(e))
-        except (Obstructed, OSError, OverflowError) as e:
-            self._not_written(want, e)
-        else:
-            self._finish([want])
-
-    def _known(self, node: Node, file: Any) -> LargeFile:
-        """The file so far; a temporary that is too long begins anew."""
-        large = LargeFile(node.id, node.digest, node.size)
-        if os.fstat(file.fileno()).st_size > node.size:
-            file.truncate(0)
-        while data := file.read(BLOCK_BYTES):
-            large.know(data)
-            if self._api.stop.is_set():
-                raise Stopped("Interrupted.")
-        return large
-
-    def _write(self, file: Any, data: bytes) -> None:
-        """An error of the disk must not look like one of the line."""
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[file.write(view) :]
-        except OSError as e:
-            raise DiskFailed(f"This computer's disk takes no more: {_disk_reason(e)}.") from e
-
-    def _not_written(self, want: Want, error: Exception) -> None:
-        """Of one file, unless it will be the same for all."""
-        if isinstance(error, OSError) and error.errno in _HOPELESS:
-            raise DiskFailed(f"This computer's disk takes no more: {_disk_reason(error)}.") from error
-        with suppress(Obstructed, OSError):
-            self._place.drop(want.folder, want.temporary)
-        if isinstance(error, FileExistsError):
-            self._failed(want.node, "another file of that name came here meanwhile")
-        else:
-            self._failed(want.node, _disk_reason(error) if isinstance(error, OSError) else str(error))
 
     # -- folders ------------------------------------------------------------------------------------------------------
 
@@ -415,7 +263,3 @@ class Restore:
                     continue
                 except (OSError, OverflowError) as e:
                     self._report.problem(node.path, f"its time and permissions: {e}")
-
-
-def _disk_reason(error: OSError) -> str:
-    return error.strerror or str(error)
