@@ -136,7 +136,7 @@ def test_lines_that_break(
 ) -> None:  # fmt: skip
     """The upload goes on where it was, however often the line is cut."""
     chunk = chunk and chunk * scale(1, 12)
-    with CuttingProxy(service.port, cuts=scale(5, 60), bytes_max=chunk or scale(8, 64) * MIB) as proxy:
+    with CuttingProxy(service.port, cuts=scale(5, 60), bytes_max=(chunk or scale(16, 128) * MIB) // 2) as proxy:
         endpoint = f"{proxy.url}{UPLOADS}"
         sent = {"filename": "big.bin", "device": device.id}
         ended(start(client, endpoint=endpoint, file=str(big), headers=token_of(device), metadata=sent, chunkSize=chunk))
