@@ -324,6 +324,35 @@ def test_what_is_under_way_at_a_pause_is_named_and_the_rest_waits(window: Watche
     assert [entry["path"] for entry in named] == ["first.txt", "second.txt"]
 
 
+def tab_to(page: Page, words: str) -> None:
+    """Press Tab until the control of that text has the focus."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == words:
+            return
+    raise AssertionError(f"No way by keyboard to “{words}”.")
+
+
+def test_the_keyboard_alone_pauses_goes_on_and_tries_again(window: Watched, tmp_path: Path) -> None:
+    window.expected_statuses = {400}
+    page = window.page
+    waiting = held_back(page)
+    names = ["keys.txt", "bad keys.txt"]
+    choose(page, [tree(tmp_path, names) / name for name in names])
+    expect(page.get_by_text("Sending 8 bytes")).to_be_visible()
+    tab_to(page, "Pause")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    waiting.pop().continue_()
+    page.keyboard.press("Enter")  # the same button goes on
+    expect(page.get_by_role("heading", name="1 file was not uploaded")).to_be_visible()
+    tab_to(page, "Retry failed")
+    with page.expect_request(NAMES) as asked:
+        page.keyboard.press("Enter")
+    assert [entry["path"] for entry in _entries(asked.value)] == ["bad keys.txt"]
+    expect(page.get_by_role("heading", name="1 file was not uploaded")).to_be_visible()
+
+
 def forbid_workers(page: Page) -> None:
     page.add_init_script("delete window.Worker")
 

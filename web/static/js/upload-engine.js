@@ -309,7 +309,7 @@ export class Engine {
 
   async #putWhole(item) {
     const { signal } = this.abort;
-    const outcome = await this.line.run(() => this.#flyWhole(item, signal), { signal });
+    const outcome = await this.line.run(() => this.#flyWhole(item, signal), { signal, bytes: item.size });
     if (outcome.kind === "aborted") return;
     if (outcome.kind === "ok") this.list.end(item, outcome.body.deduplicated === true ? "known" : "stored");
     else this.list.end(item, "failed", outcome.reason);

@@ -5,6 +5,8 @@
 const TRIES_MAX = 7;
 const WAIT_SECONDS_MAX = 60;
 const LONG_WAIT_SECONDS = 60;
+const LARGE_BYTES = 32 * 1024 * 1024; // a smaller body is sent before a refusal could break the connection
+const NO_ROOM = "This file needs more space than your account has left. Delete files for good, or ask for more space.";
 const BROKEN = "The connection broke again and again. Try again later.";
 
 /** @typedef {import("./upload-http.js").Outcome} Outcome */
@@ -37,16 +39,16 @@ export class Line extends EventTarget {
    * Try until there is an answer that stands: "ok", "refused", "full", "aborted" or, when all tries broke, "failed".
    * @param {(tries: number, pause: AbortSignal) => Promise<Outcome>} attempt `tries`: how many there were before. One that can
    *   be interrupted without loss watches `pause` and ends as "paused". With `moved` in its outcome the count starts anew.
-   * @param {{signal: AbortSignal, evenPaused?: boolean}} options
+   * @param {{signal: AbortSignal, evenPaused?: boolean, bytes?: number}} options `bytes` of the body, where it is one file's
    * @returns {Promise<Outcome>}
    */
-  async run(attempt, { signal, evenPaused = false }) {
+  async run(attempt, { signal, evenPaused = false, bytes = 0 }) {
     for (let tries = 0, broken = 0; ; tries++) {
       await this.#open(signal, evenPaused);
       if (signal.aborted) return { kind: "aborted" };
       let outcome = await attempt(tries, this.pausing.signal);
       if (outcome.moved) broken = 0;
-      if (outcome.kind === "forbidden" || outcome.kind === "broken") outcome = await this.#explain(outcome);
+      if (outcome.kind === "forbidden" || outcome.kind === "broken") outcome = await this.#explain(outcome, bytes);
       if (signal.aborted) return { kind: "aborted" };
       if (outcome.kind !== "unreachable") this.unreached = 0;
       switch (outcome.kind) {
@@ -79,14 +81,15 @@ export class Line extends EventTarget {
     }
   }
 
-  /** What is behind a refusal or a broken connection: the session, the network, the server. */
-  async #explain(outcome) {
+  /** What is behind a refusal or a broken connection: the session, the quota, the network, the server. */
+  async #explain(outcome, bytes) {
     if (outcome.kind === "broken" && !navigator.onLine) return { kind: "offline" };
-    const { state, renewed } = await this.session.check();
+    const { state, renewed, freeBytes } = await this.session.check();
     if (state === "out") return { kind: "signed-out" };
     if (state === "other") return { kind: "other-account" };
     if (outcome.kind === "forbidden") return renewed ? { kind: "renewed" } : { ...outcome, kind: "refused" };
-    return state === "unknown" ? { kind: "unreachable" } : outcome;
+    if (state === "unknown") return { kind: "unreachable" };
+    return bytes > LARGE_BYTES && bytes > freeBytes ? { kind: "full", reason: NO_ROOM } : outcome;
   }
 
   async #open(signal, evenPaused) {

@@ -7,6 +7,7 @@ const STORE = "drops";
 const KEPT_DAYS = 30;
 const HANDLES_MAX = 100;
 const WRITE_MS = 500;
+const ANSWER_MS_MAX = 3000; // a store that does not answer must not hold an upload
 
 /**
  * @typedef {object} Drop
@@ -80,16 +81,23 @@ export class Memory {
     await this.#do("readwrite", (store) => store.put({ ...drop, handles: [] })); // handles that it cannot store
   }
 
+  async #asked(mode, act) {
+    this.database ??= await opened();
+    return result(act(this.database.transaction(STORE, mode).objectStore(STORE)));
+  }
+
   /** @returns {Promise<any>} undefined where the browser does not store */
   async #do(mode, act) {
     try {
-      this.database ??= await opened();
-      const asked = act(this.database.transaction(STORE, mode).objectStore(STORE));
-      return await result(asked);
+      return await Promise.race([this.#asked(mode, act), nothingAfter(ANSWER_MS_MAX)]);
     } catch {
       return undefined; // private browsing, no room: the upload itself needs none of it
     }
   }
+}
+
+function nothingAfter(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 /** How many files of it are left; the last until it has its name. @param {Drop} drop */

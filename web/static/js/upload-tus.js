@@ -61,7 +61,7 @@ export async function sendLarge(item, { csrf, tenant, progress, signal, pause })
       onError: (error) => end(outcomeOfError(error)),
     });
     signal.addEventListener("abort", abort);
-    pause.addEventListener("abort", rest);
+    if (item.size > AT_ONCE_BYTES) pause.addEventListener("abort", rest);
     watchdog.expect(STALL_SECONDS);
     return start(upload, item.size > AT_ONCE_BYTES, [signal, pause]);
   });

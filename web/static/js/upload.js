@@ -49,10 +49,10 @@ function engine() {
 async function add(found, handles = []) {
   panel.show();
   offer.hide();
-  finished = false;
   const name = nameOf(found, (files) => plural(files, "file", "files"));
   const [running, drop] = await Promise.all([engine(), memory.begin(name, found.files.length, await handles)]);
   drops.add(drop);
+  finished = false;
   running.add(found, drop);
 }
 
