@@ -1,5 +1,7 @@
 """A server for the client's tests, and computers that back up to it."""
 
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,7 +9,27 @@ import httpx2
 import pytest
 
 from tests.shared.service import Service
+from tests.shared.settings import values_for, write_settings
 from tests.tools.upload.computer import Computer, join, new_computer
+from tools.run.mariadb import PrivateMariaDB
+from tools.run.processes import python
+
+
+@pytest.fixture(scope="session")
+def service(mariadb: PrivateMariaDB, quick_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One server for all of them: making a store costs seconds. A test that kills it starts it again."""
+    folder = quick_folder / "client"
+    folder.mkdir()
+    given = write_settings(folder / "settings", values_for(folder, mariadb.socket, "otb_client_tests"))
+    for module, *arguments in (("tools.store", "init"), ("tools.migrate",)):
+        done = subprocess.run(
+            python(module, *arguments), env=given.environ, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    running = Service(given, tmp_path_factory.mktemp("client")).start()
+    yield running
+    running.stop()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -15,11 +37,11 @@ def make_computer(service: Service, tmp_path: Path) -> Iterator[Callable[..., Co
     """`make_computer(name, client)`: a computer of a new account, or of the client's."""
     clients: list[httpx2.Client] = []
 
-    def make(name: str = "laptop", client: httpx2.Client | None = None, on: Service = service) -> Computer:
+    def make(name: str = "laptop", client: httpx2.Client | None = None) -> Computer:
         if client is None:
-            client = join(on)
+            client = join(service)
             clients.append(client)
-        return new_computer(on, tmp_path / name, client, name)
+        return new_computer(service, tmp_path / name, client, name)
 
     yield make
     for client in clients:

@@ -16,6 +16,7 @@ from otb_client.cache import Cache
 from tests.shared.service import Service, free_port
 from tests.tools.upload.computer import SECONDS_MAX, Computer, Done, interrupt
 from tests.tools.upload.test_upload import fill
+from tools.run.processes import python
 
 MIB = 1 << 20
 
@@ -81,20 +82,16 @@ def test_a_killed_client_goes_on_in_the_middle_of_a_large_file(computer: Compute
     assert computer.content(file) == file.read_bytes()
 
 
-def test_the_server_is_killed_and_comes_back_in_mid_flight(
-    make_service: Callable[..., Service], make_computer: Callable[..., Computer]
-) -> None:
-    own = make_service()
-    computer = make_computer("laptop", None, own)
+def test_the_server_is_killed_and_comes_back_in_mid_flight(service: Service, computer: Computer) -> None:
     for number in range(3):
         fill(computer.home / f"d{number}", 100, 20_000)
     (computer.home / "film").write_bytes(os.urandom(8 * MIB))
     process = computer.start("upload", "--json", "--limit-rate", "3M", str(computer.home))
     time.sleep(1.5)
 
-    own.kill()
+    service.kill()
     time.sleep(1)
-    own.start()
+    service.start()
     out, err = process.communicate(timeout=SECONDS_MAX)
     done = Done(process.returncode, out.decode(), err.decode())
 
@@ -261,14 +258,22 @@ def test_excludes_that_cannot_be_read(computer: Computer) -> None:
     assert computer.run("upload", "--exclude-from", "/nowhere", str(computer.home)).code == 2
 
 
-def test_a_full_account_is_told_in_words(
-    make_service: Callable[..., Service], make_computer: Callable[..., Computer]
-) -> None:
-    computer = make_computer("laptop", None, make_service(QUOTA_DEFAULT_BYTES="100000"))
+def test_a_full_account_is_told_in_words(service: Service, computer: Computer) -> None:
+    label: str = computer.device.client.get("/api/v1/me").json()["tenant"]["label"]
+    client = label.replace("Customer ", "client-")  # as tests.shared.portal names people
+    given = service.given.environ
+    done = subprocess.run(
+        python("tools.tenant", "quota", client, "100000"),
+        env=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
     fill(computer.home, 3, 50_000)
-    done = computer.upload(code=4)
-    assert "quota" in json.dumps(done.events[-1]) or "space" in done.err
-    assert "Traceback" not in done.err
+    failed = computer.upload(code=4)
+    assert "quota" in json.dumps(failed.events[-1]) or "space" in failed.err
+    assert "Traceback" not in failed.err
 
 
 def test_what_reads_our_output_may_go_away(computer: Computer) -> None:

@@ -7,6 +7,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -218,6 +219,29 @@ def test_excludes_of_the_command_line_of_files_and_of_folders(computer: Computer
     assert set(computer.listing()) == {"keep.txt", "deep", "a"}
     assert set(computer.listing(computer.home / "deep")) == {"saved.tmp", ".otbignore"}
     assert computer.listing(computer.home / "a") == {}
+
+
+def test_a_folder_whose_rules_cannot_be_read_is_not_sent(computer: Computer) -> None:
+    """It may hold what must stay here. A pipe in the file's place does not hold the backup either."""
+    fill(computer.home / "private", 2)
+    os.mkfifo(computer.home / "private" / ".otbignore")
+    fill(computer.home / "open", 1)
+
+    done = computer.upload(code=1)
+
+    assert [Path(event["path"]).name for event in done.named("problem")] == [".otbignore"]
+    assert set(computer.listing()) == {"open"}
+
+
+def test_rehash_reads_large_files_too(computer: Computer, tmp_path: Path) -> None:
+    large = computer.home / "large"
+    large.write_bytes(os.urandom(2 << 20))
+    time.sleep(SETTLED_SECONDS)
+    computer.upload()
+    for _ in range(2):
+        done, read = opened(computer, tmp_path, "--rehash")
+        assert read == [str(large)]
+        assert (done.summary["unchanged"], done.summary["line_bytes"]) == (1, 0)
 
 
 def test_names_that_are_not_unicode_survive(computer: Computer) -> None:
@@ -503,3 +527,34 @@ def test_the_cache_and_the_token_are_never_backed_up(computer: Computer) -> None
 
     assert set(computer.listing()) == {"file"}
     assert stat.S_IMODE(inside.stat().st_mode) & 0o700
+
+
+@pytest.mark.proof
+def test_many_files_in_bounded_memory_and_a_second_look_sends_nothing(
+    computer: Computer, scale: Callable[[int, int], int]
+) -> None:
+    count = scale(2_000, 400_000)
+    for number in range(count):
+        folder = computer.home / f"d{number // 1_000}" / f"e{number % 1_000 // 100}"
+        if number % 100 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"file {number}.txt").write_bytes(number.to_bytes(8, "big"))
+    time.sleep(SETTLED_SECONDS)
+
+    assert peak_bytes(computer) < (128 << 20) + 300 * count
+    assert peak_bytes(computer) < (64 << 20) + 50 * count
+    done = computer.upload()
+
+    assert (done.summary["unchanged"], done.summary["line_bytes"], done.summary["committed"]) == (count, 0, 0)
+
+
+def peak_bytes(computer: Computer) -> int:
+    """The most resident memory of an upload; a small process starts it, since a fork inherits the peak."""
+    starter = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    command = [sys.executable, "-c", starter, *computer.command("upload", str(computer.home))]
+    done = subprocess.run(command, env=computer.environ, capture_output=True, text=True, check=True)
+    return int(done.stdout) * 1024

@@ -55,6 +55,7 @@ class Backup:
         self._progress = run.progress
         self._committer = committer
         found = Found(folder=self._found_folder, problem=run.progress.problem, special=run.progress.note_special)
+        self._rehash = rehash
         self._scanner = Scanner(run.cache, found, rehash=rehash, lines=lines, skipped=skipped)
         self._to_read: deque[Folder] = deque()
         self._buffers: queue.Queue[Batch] = queue.Queue()
@@ -256,12 +257,12 @@ class Backup:
             self._stop_if_asked()
             self._run.failed(folder, name, reason_of(e))
             return None
-        self._run.cache.put_large(folder.path_of(name), record)
-        item = Item(folder, name, record)
         if self._is_committed(folder, name, record):
             self._progress.add(settled=1, settled_bytes=record[0], unchanged=1)
             self._run.settled([(folder, 1)])
             return None
+        self._run.cache.put_large(folder.path_of(name), record)
+        item = Item(folder, name, record)
         must = self._run.must_send(item)
         if must is False:
             self._there(item)
@@ -269,7 +270,7 @@ class Backup:
 
     def _known_large(self, folder: Folder, name: str, path: str) -> Optional[Record]:
         """What an earlier run hashed and did not get to commit."""
-        record = self._run.cache.large(folder.path_of(name))
+        record = None if self._rehash else self._run.cache.large(folder.path_of(name))
         if record is None:
             return None
         st = os.lstat(path)
@@ -319,12 +320,11 @@ class Backup:
         batch.clear()
         self._buffers.put(batch)
         items = self._run.acknowledge(result.digests)
-        extra = len(items) - len(result.digests)
         self._progress.add(
             sent=result.sent,
             sent_bytes=result.sent_bytes,
-            deduplicated=result.there + max(extra, 0),
-            deduplicated_bytes=result.there_bytes,
+            deduplicated=len(items) - result.sent,
+            deduplicated_bytes=sum([item.record[0] for item in items]) - result.sent_bytes,
         )
         for digest in set(digests).difference(result.digests):
             items += self._run.give_up(digest)  # damaged on the way: the commit finds it missing and mends it
@@ -339,8 +339,17 @@ class Backup:
             self._stop_if_asked()
             self._again(item, e)
             return
-        self._progress.add(settled=1, settled_bytes=size, sent=1, sent_bytes=size)
-        self._committer.add(self._run.acknowledge([item.record[5]]))
+        items = self._run.acknowledge([item.record[5]])
+        others = len(items) - 1
+        self._progress.add(
+            settled=len(items),
+            settled_bytes=size * len(items),
+            sent=1,
+            sent_bytes=size,
+            deduplicated=others,
+            deduplicated_bytes=size * others,
+        )
+        self._committer.add(items)
 
     def _again(self, item: Item, error: Exception) -> None:
         """The file changed after it was hashed: hash and send it as it is now, and the others that wait as they are."""

@@ -63,8 +63,9 @@ class Committer:
         if not items:
             return
         with self._waking:
+            was_empty = not self._ready
             self._ready += items
-            if len(self._ready) >= READY_MIN:
+            if was_empty or len(self._ready) >= READY_MIN:
                 self._waking.notify()
 
     def wake(self) -> None:

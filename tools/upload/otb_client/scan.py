@@ -213,6 +213,8 @@ class Scanner:
         """Where the rules cannot be read the folder is not backed up: it may hold what must not be sent."""
         file = folder.prefix + excludes.IGNORE_FILE
         try:
+            if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116  # opening a pipe would wait for ever
+                raise UsageError("it is not a file")
             folder.rules = excludes.rules_of_folder(folder.prefix, file, folder.rules)
         except (OSError, UsageError) as e:
             folder.root.is_whole = False

@@ -83,20 +83,17 @@ class Batch:
 class BatchResult:
     """Digests that the account has now. `sent`: how many of them, and how many bytes, it did not have before."""
 
-    __slots__ = ("digests", "sent", "sent_bytes", "there", "there_bytes")
+    __slots__ = ("digests", "sent", "sent_bytes")
 
     def __init__(self) -> None:
         self.digests: list[bytes] = []
-        self.sent = self.sent_bytes = self.there = self.there_bytes = 0
+        self.sent = self.sent_bytes = 0
 
     def add(self, digest: bytes, size_bytes: int, *, is_new: bool) -> None:
         self.digests.append(digest)
         if is_new:
             self.sent += 1
             self.sent_bytes += size_bytes
-        else:
-            self.there += 1
-            self.there_bytes += size_bytes
 
 
 def missing(run: Run, digests: list[bytes]) -> set[bytes]:
