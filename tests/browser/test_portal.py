@@ -324,7 +324,7 @@ def test_a_new_version_keeps_the_old_one(journey: Journey, customer: Watched, tm
     expect(page.get_by_role("heading", name="Upload complete")).to_be_visible()
     (tmp_path / "notes.txt").write_text("second and longer")
     page.locator("[data-input=files]").set_input_files(tmp_path / "notes.txt")
-    expect(page.locator("[data-detail]")).to_have_text("2 uploaded")
+    expect(page.locator("[data-detail]")).to_have_text("2 new")
     page.locator("main").get_by_role("link", name="notes.txt").click()
     versions = page.get_by_role("region", name="Versions")
     expect(versions.get_by_role("listitem")).to_have_count(2)
