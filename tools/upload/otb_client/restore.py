@@ -14,7 +14,7 @@ from otb_client import config
 from otb_client.api import Api
 from otb_client.cli import add_common
 from otb_client.conflicts import Asker, Policy
-from otb_client.errors import DONE, INTERRUPTED, PARTIAL, ApiError, UsageError
+from otb_client.errors import DONE, INTERRUPTED, PARTIAL, ApiError, BadAnswer, UsageError
 from otb_client.lock import AlreadyRunning, DeviceLock
 from otb_client.names import IS_WINDOWS, backup_path, shown, to_bytes
 from otb_client.output import Output
@@ -22,6 +22,7 @@ from otb_client.place import Place
 from otb_client.rate import RateLimit, parse_rate
 from otb_client.restore_report import Report
 from otb_client.restoring import CONNECTIONS, Restore
+from otb_client.times import parse_time
 from otb_client.tree import Tree
 from otb_client.words import printable
 
@@ -189,15 +190,24 @@ def folder_path(text: str) -> bytes:
 
 def parse_at(text: str) -> str:
     """RFC 3339 in UTC of a moment; a day alone means its end, by this computer's clock. Raises `UsageError`."""
+    given = text.strip()
     try:
-        moment = datetime.fromisoformat(text.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+        microseconds = parse_time(given) // 1_000
+    except BadAnswer:  # no RFC 3339: then by this computer's clock
+        microseconds = _local_microseconds(given)
+    seconds, fraction = divmod(microseconds, 1_000_000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{fraction:06d}Z"
+
+
+def _local_microseconds(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
     except ValueError as e:
         raise UsageError(f"{printable(text)!r} is not a time. Write 2026-05-03, or '2026-05-03 14:00'.") from e
-    if len(text.strip()) == len("2026-05-03"):
+    if len(text) == len("2026-05-03"):
         moment += timedelta(days=1, microseconds=-1)
     moment = moment.astimezone()
-    seconds = int(moment.timestamp())
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{moment.microsecond:06d}Z"
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
 
 
 def find_device(api: Api, wanted: str) -> str:
