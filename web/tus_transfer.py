@@ -187,8 +187,8 @@ class Transfer:
 
     @property
     def _is_due(self) -> bool:
-        """Whether it is time to make an offset durable."""
-        unsaved_bytes = self._taken_bytes - self._saved_bytes
+        """Whether it is time to make an offset durable, or to prolong the life of an upload that moves none."""
+        unsaved_bytes = 0 if self._checksum is not None else self._taken_bytes - self._saved_bytes
         seconds_max = PART_SAVE_SECONDS if unsaved_bytes >= PIECE_BYTES else PART_SAVE_SECONDS_OF_FEW
         return unsaved_bytes >= PART_SAVE_BYTES or time.monotonic() - self._saved_at > seconds_max
 
@@ -256,8 +256,10 @@ class Transfer:
     async def _save(self, writer: PartWriter) -> None:
         """What was written is durable, and the catalog says so. With a checksum that is still to be compared, only the
         upload's life is prolonged."""
-        durable_bytes = await self._held.writers.run(writer.sync)
-        await self._move(self.upload.offset_bytes if self._checksum else durable_bytes)
+        if self._checksum is not None:
+            await self._move(self.upload.offset_bytes)
+        else:
+            await self._move(await self._held.writers.run(writer.sync))
 
     async def _move(self, offset_bytes: int) -> None:
         if self.upload.size_bytes is not None:
