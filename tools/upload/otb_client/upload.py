@@ -4,6 +4,7 @@ Exit code 0 says that everything looked at is in the backup; 1, that it is but f
 """
 
 import argparse
+import gc
 import os
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -20,6 +21,9 @@ from otb_client.output import Output
 from otb_client.progress import Progress, size_text
 from otb_client.rate import RateLimit, parse_rate
 from otb_client.scan import Root
+
+GC_OBJECTS = 100_000
+"""Files become many small tuples and no cycles: looking for cycles at each 700 of them is in vain."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -51,6 +55,7 @@ def _rate(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """The whole command; its exit code."""
+    gc.set_threshold(GC_OBJECTS)
     settings = config.load_connected()
     output = Output(as_json=args.json)
     lines = excludes.given_lines(args.exclude, args.exclude_from)
