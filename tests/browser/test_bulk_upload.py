@@ -14,7 +14,7 @@ from typing import Final
 import httpx2
 import pytest
 from blake3 import blake3
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.watch import DESK, PHONE, WAIT_MS, Watched
 from tests.shared.portal import handoff, new_person
@@ -25,6 +25,7 @@ from tools.standin.otb_cloud import Person
 Window = Callable[..., Watched]
 Scale = Callable[[int, int], int]
 MIB: Final = 1 << 20
+BATCHES: Final = "**/api/v1/blobs"
 LONG_MS: Final = 1_200_000
 
 # Tells of each batch that is sent, which digests it holds, and what was answered.
@@ -140,6 +141,25 @@ def many(root: Path, count: int, *, size: int = 300) -> dict[str, bytes]:
     return made
 
 
+def hold_all_but_the_first(page: Page) -> list[Route]:
+    """Let one batch pass, and keep the others under way."""
+    seen: list[Route] = []
+
+    def hear(route: Route) -> None:
+        seen.append(route)
+        if len(seen) == 1:
+            route.continue_()
+
+    page.route(BATCHES, hear)
+    return seen
+
+
+def let_go(page: Page, seen: list[Route]) -> None:
+    page.unroute(BATCHES)
+    for route in seen[1:]:
+        route.continue_()
+
+
 def expect_done(page: Page, words: str, headline: str = "Upload complete") -> None:
     expect(page.get_by_role("heading", name=headline)).to_be_visible(timeout=LONG_MS)
     expect(page.locator("[data-detail]")).to_have_text(words)
@@ -175,14 +195,16 @@ def test_a_folder_is_sent_in_few_requests_and_listed_with_all_that_is_in_it(
 def test_after_a_reload_in_mid_flight_only_the_rest_is_sent(
     account: Account, open_window: Window, tmp_path: Path, scale: Scale, again: str
 ) -> None:
-    count = scale(1_500, 5_000)
+    count = scale(700, 5_000)
     root = tmp_path / "Photos"
-    made = many(root, count, size=scale(20_000, 12_000))
+    made = many(root, count, size=scale(45_000, 12_000))
     window = account.open(open_window)
     page = window.page
+    hold_all_but_the_first(page)
     drop(page, [root])
-    account.until_acknowledged(page, 300)
+    account.until_acknowledged(page, 1)
     page.reload()
+    page.unroute(BATCHES)
     before = account.acknowledged
     assert 0 < before.total() < count
     offer = page.locator(".upload-offer")
@@ -278,18 +300,20 @@ def test_the_server_may_go_away_and_come_back(
         made = client.post("/api/v1/devices", json={"name": "laptop", "kind": "laptop", "source_directories": []})
         account = Account(service, person, client, str(made.json()["id"]))
         root = tmp_path / "Photos"
-        files = many(root, 800, size=30_000)
+        files = many(root, 600, size=40_000)
         window = account.open(open_window)
         window.expected_breaks = {"ERR_CONNECTION_", "ERR_EMPTY_RESPONSE", "ERR_SOCKET_NOT_CONNECTED"}
         window.expected_statuses = {503}
         page = window.page
+        held = hold_all_but_the_first(page)
         drop(page, [root])
-        account.until_acknowledged(page, 100)
+        account.until_acknowledged(page, 1)
         service.kill()
+        let_go(page, held)
         expect(page.locator("[data-trouble-text]")).to_contain_text("OTB Cloud does not answer.")
         service.start()
         expect(page.get_by_role("heading", name="Upload complete")).to_be_visible(timeout=LONG_MS)
-        expect(page.locator("[data-detail]")).to_have_text("800 new")
+        expect(page.locator("[data-detail]")).to_have_text("600 new")
         listed = {path: digest for path, (kind, digest, _) in account.listed().items() if kind == "file"}
     assert listed == {f"Photos/{name}": digest_of(content) for name, content in files.items()}
     assert set(account.acknowledged.values()) == {1}
@@ -301,9 +325,11 @@ def test_a_lost_line_is_waited_for(account: Account, open_window: Window, tmp_pa
     window = account.open(open_window)
     window.expected_breaks = {"ERR_INTERNET_DISCONNECTED"}
     page = window.page
+    held = hold_all_but_the_first(page)
     drop(page, [root])
-    account.until_acknowledged(page, 50)
+    account.until_acknowledged(page, 1)
     page.context.set_offline(True)
+    let_go(page, held)
     expect(page.locator("[data-trouble-text]")).to_contain_text("You are offline.")
     page.context.set_offline(False)
     expect_done(page, "600 new")
@@ -350,7 +376,7 @@ def test_hostile_names_arrive_as_they_are_or_say_why_not(account: Account, open_
 def test_a_folder_of_many_thousands_is_dropped_and_sent(
     account: Account, open_window: Window, tmp_path: Path, scale: Scale
 ) -> None:
-    count = scale(2_000, 20_000)
+    count = scale(1_200, 20_000)
     root = tmp_path / "Photos"
     made = many(root, count)
     window = account.open(open_window)
