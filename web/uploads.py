@@ -101,7 +101,7 @@ async def _staged(request: Request, room: Reservation, announced: Announced, siz
     held = services(request)
     sink = _Sink(held, await held.writers.run(held.store.writer, size_bytes), announced)
     try:
-        async for block in _blocks(request):
+        async for block in blocks(request):
             so_far_bytes = sink.size_bytes + len(block)
             if size_bytes is None and so_far_bytes > held.settings.upload_bytes_max:
                 raise TooLarge(held.settings.upload_bytes_max, "A file")
@@ -113,7 +113,7 @@ async def _staged(request: Request, room: Reservation, announced: Announced, siz
         raise
 
 
-async def _blocks(request: Request) -> AsyncGenerator[bytearray, None]:
+async def blocks(request: Request) -> AsyncGenerator[bytearray, None]:
     """The body in blocks of at least 1 MiB but the last."""
     block = bytearray()
     async for piece in paced(request):

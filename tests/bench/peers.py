@@ -89,8 +89,10 @@ class Copyparty:
         volume = self._folder / "volume"
         volume.mkdir(parents=True)
         port = free_port()
-        command: list[str | Path] = [_PEERS / "copyparty", "-q", "-i", "127.0.0.1", "-p", str(port), "-v", f"{volume}::A", "--dedup",
-                   "-e2dsa", "--no-thumb", "--no-mtag-ff", "--hist", str(self._hist)]  # fmt: skip
+        command: list[str | Path] = [
+            _PEERS / "copyparty", "-q", "-i", "127.0.0.1", "-p", str(port), "-v", f"{volume}::A", "--dedup", "-e2dsa",
+            "--no-thumb", "--no-mtag-ff", "--hist", str(self._hist),
+        ]  # fmt: skip
         with _server(command, f"http://127.0.0.1:{port}/", self._folder):
             times = {
                 "small": self._upload(port, small),

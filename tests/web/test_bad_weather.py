@@ -170,7 +170,12 @@ def test_read_only_store(exposed: Service, device: Device) -> None:
         assert problem(answer) == (503, "store-read-only")
         assert "a disk failed" not in answer.text
         assert device.get("before.txt").content == b"before"
-        assert httpx2.get(f"{exposed.url}/readyz").json() == {"status": "ok", "database": "ok", "store": "read-only"}
+        assert httpx2.get(f"{exposed.url}/readyz").json() == {
+            "status": "ok",
+            "database": "ok",
+            "store": "read-only",
+            "client": "ok",
+        }
         renaming = {"entries": [device.entries()[0]["id"]], "base_name": "renamed"}
         assert problem(device.client.post("/api/v1/entries/rename", json=renaming)) == (503, "store-read-only")
     finally:
