@@ -148,7 +148,7 @@ def test_refused_files_are_named_with_their_reason_and_can_be_tried_again(
     page = window.page
     for name in ("good.txt", "bad.txt", "empty.txt"):
         (tmp_path / name).write_bytes(b"" if name == "empty.txt" else b"abc")
-    summary = page.get_by_text("1 uploaded · 1 already there · 1 failed", exact=True)
+    summary = page.get_by_text("1 new · 1 already there · 1 failed", exact=True)
     page.goto(f"{preview}/files/1/originals/Photos")
     page.locator("[data-input=files]").set_input_files(sorted(tmp_path.iterdir()))
     expect(page.get_by_role("heading", name="1 file was not uploaded")).to_be_visible()

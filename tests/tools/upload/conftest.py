@@ -34,14 +34,14 @@ def service(mariadb: PrivateMariaDB, quick_folder: Path, tmp_path_factory: pytes
 
 @pytest.fixture
 def make_computer(service: Service, tmp_path: Path) -> Iterator[Callable[..., Computer]]:
-    """`make_computer(name, client)`: a computer of a new account, or of the client's."""
+    """`make_computer(name, client, on=service)`: a computer of a new account, or of the client's."""
     clients: list[httpx2.Client] = []
 
-    def make(name: str = "laptop", client: httpx2.Client | None = None) -> Computer:
+    def make(name: str = "laptop", client: httpx2.Client | None = None, on: Service = service) -> Computer:
         if client is None:
-            client = join(service)
+            client = join(on)
             clients.append(client)
-        return new_computer(service, tmp_path / name, client, name)
+        return new_computer(on, tmp_path / name, client, name)
 
     yield make
     for client in clients:
