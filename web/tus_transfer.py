@@ -21,6 +21,7 @@ from cas.part import PartHash, PartWriter
 from catalog.errors import QuotaExceeded, UploadLost
 from catalog.tenant import TenantScope
 from catalog.uploads import Upload
+from web.blocks import Block
 from web.bodies import paced
 from web.errors import ChecksumMismatch, Disconnected, TooLarge, TooSlow, UploadStalled
 from web.limits import (
@@ -68,7 +69,7 @@ class Transfer:
         self._writer: PartWriter | None = None
         self._has_place = False
         self._is_broken = False
-        self._block = bytearray()
+        self._block = Block()
         self._block_began = 0.0
         self._taken_bytes = self._given_bytes = self._saved_bytes = upload.offset_bytes
         self._saved_at = time.monotonic()
@@ -156,7 +157,7 @@ class Transfer:
         self._check(len(piece))
         if not self._block:
             self._block_began = time.monotonic()
-        self._block += piece
+        self._block.append(piece)
         self._taken_bytes += len(piece)
         seconds = time.monotonic() - self._block_began
         if self._writer is None:
@@ -197,12 +198,12 @@ class Transfer:
         await self._cover()
         writer = await self.open()
         await self._settle_write()
-        block, self._block = self._block, bytearray()
+        block = self._block.take()
         self._given_bytes += len(block)
         self._writing = self._held.writers.start(self._write, writer, block)
         self._block_began = time.monotonic()
 
-    def _write(self, writer: PartWriter, block: bytearray) -> None:
+    def _write(self, writer: PartWriter, block: bytes) -> None:
         try:
             if self._checksum is not None:
                 self._checksum.hasher.update(block)

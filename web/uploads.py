@@ -19,6 +19,7 @@ from cas.writer import BlobWriter
 from catalog.tenant import TenantScope
 from catalog.values import Claim, Claimable
 from web.admission import Reservation
+from web.blocks import Block
 from web.bodies import check_length, paced
 from web.digests import Announced
 from web.errors import TooLarge
@@ -38,7 +39,7 @@ class _Sink:
         self._writing: asyncio.Future[None] | None = None
         self.size_bytes = 0
 
-    async def take(self, block: bytearray) -> None:
+    async def take(self, block: bytes) -> None:
         """Hand over a block; waits for the one before it."""
         await self._settle()
         self.size_bytes += len(block)
@@ -67,7 +68,7 @@ class _Sink:
                 self._writing.exception()
             await self._workers.run(self._writer.abort)
 
-    def _write(self, block: bytearray) -> None:
+    def _write(self, block: bytes) -> None:
         if self._sha256 is not None:
             self._sha256.update(block)
         self._writer.write(block)
@@ -113,16 +114,15 @@ async def _staged(request: Request, room: Reservation, announced: Announced, siz
         raise
 
 
-async def blocks(request: Request) -> AsyncGenerator[bytearray, None]:
+async def blocks(request: Request) -> AsyncGenerator[bytes, None]:
     """The body in blocks of at least 1 MiB but the last."""
-    block = bytearray()
+    block = Block()
     async for piece in paced(request):
-        block += piece
+        block.append(piece)
         if len(block) >= PIECE_BYTES:
-            yield block
-            block = bytearray()
+            yield block.take()
     if block:
-        yield block
+        yield block.take()
 
 
 async def claim_and_place(held: Services, scope: TenantScope, staged: Staged) -> tuple[Claim, Blob]:
