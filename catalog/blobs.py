@@ -121,23 +121,30 @@ class Blobs:
 
     async def _claim(self, tx: Transaction, staged: Sequence[Claimable]) -> list[Claim] | None:
         by_digest = {facts.digest: facts for facts in staged}
-        ids: dict[Digest, int] = {}
+        rows: dict[Digest, tuple[int, Blob | None]] = {}
         for digest in sorted(by_digest):
-            blob_id = await _claim_one(tx, by_digest[digest])
-            if blob_id is None:
+            row = await _claim_one(tx, by_digest[digest])
+            if row is None:
                 return None
-            ids[digest] = blob_id
+            rows[digest] = row
         owned = await possessed(tx, self._scope.tenant.id, list(by_digest))
-        return [Claim(ids[facts.digest], facts.digest, facts.digest in owned) for facts in staged]
+        return [
+            Claim(rows[facts.digest][0], facts.digest, facts.digest in owned, rows[facts.digest][1]) for facts in staged
+        ]
 
 
-async def _claim_one(tx: Transaction, facts: Claimable) -> int | None:
-    """The id of the row, inserted as pending or touched; None while the sweep deletes it."""
+async def _claim_one(tx: Transaction, facts: Claimable) -> tuple[int, Blob | None] | None:
+    """The row's id, inserted as pending or touched, and the copy that lies in a pack, if a healthy one does; None while
+    the sweep deletes the row."""
     now = clock.to_db(clock.now())
-    row = await tx.fetch_one("SELECT id, state FROM `blob` WHERE digest = %s FOR UPDATE", (facts.digest.raw,))
+    row = await tx.fetch_one(
+        f"SELECT b.id, b.state, v.outcome, {BLOB_COLUMNS} FROM `blob` b"
+        " LEFT JOIN verification v ON v.blob_id = b.id WHERE b.digest = %s FOR UPDATE",
+        (facts.digest.raw,),
+    )
     if row is None:
         try:
-            return await tx.insert(
+            blob_id = await tx.insert(
                 "INSERT INTO `blob` (digest, size_bytes, stored_bytes, crc32, encoding, location, state, created_at,"
                 " touched_at) VALUES (%s, %s, %s, %s, %s, %s, 'pending', %s, %s)",
                 (facts.digest.raw, facts.size_bytes, facts.stored_bytes, facts.crc32, str(facts.encoding), OWN_FILE,
@@ -146,14 +153,17 @@ async def _claim_one(tx: Transaction, facts: Claimable) -> int | None:
         except DuplicateKey as e:
             # Someone else claimed it between the two statements; the next try finds the row.
             raise Retry(str(e)) from e
-    blob_id, state = row
+        return blob_id, None
+    blob_id, state, outcome, *columns = row
     if state == "deleting":
         return None
     await tx.execute(
         "UPDATE `blob` SET state = IF(state = 'condemned', 'live', state), touched_at = %s WHERE id = %s",
         (now, blob_id),
     )
-    return int(blob_id)
+    there = blob_of(*columns)
+    is_packed = state != "pending" and outcome in (None, "good") and there.location != OWN_FILE
+    return int(blob_id), there if is_packed else None
 
 
 async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> Possessed:
@@ -172,6 +182,8 @@ async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> Possessed:
     state, outcome, media_type, *columns = row
     if state == "live" and outcome in (None, "good"):
         return Possessed(blob_id, blob_of(*columns), media_type, is_leased=False)
+    if blob.location != OWN_FILE and blob_of(*columns).location == blob.location:
+        raise ClaimLost  # the packed copy that the claim found whole was found damaged since: the bytes must come again
     await tx.execute(
         "UPDATE `blob` SET state = 'live', stored_bytes = %s, encoding = %s, location = %s WHERE id = %s",
         (blob.stored_bytes, str(blob.encoding), blob.location, blob_id),

@@ -359,11 +359,13 @@ class Claimable:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claimed blob row. `blob_id` is its incarnation; `possessed`: this tenant had these bytes already."""
+    """A claimed blob row. `blob_id` is its incarnation; `possessed`: this tenant had these bytes already; `packed`: the
+    healthy copy in a pack, beside which a file of its own would be an orphan."""
 
     blob_id: int
     digest: Digest
     possessed: bool
+    packed: Blob | None = None
 
 
 @dataclass(frozen=True, slots=True)

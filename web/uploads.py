@@ -129,4 +129,7 @@ async def claim_and_place(held: Services, scope: TenantScope, staged: Staged) ->
     """The catalog's row first, then the name on disk: the sweep cannot come between (DESIGN.md)."""
     facts = Claimable(staged.digest, staged.size_bytes, staged.stored_bytes, staged.crc32, staged.encoding)
     (claim,) = await scope.blobs.claim([facts])
+    if claim.packed is not None:
+        await held.writers.run(staged.discard)
+        return claim, claim.packed
     return claim, await held.writers.run(held.store.place, staged)
