@@ -1,21 +1,13 @@
 """How far a run is: counters, the line that shows them, and the summary at its end."""
 
-import sys
-import threading
 import time
-from collections import deque
-from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from dataclasses import dataclass
+from typing import Any
 
+from otb_client.live import PROBLEMS_KEPT_MAX, Live
 from otb_client.names import shown
 from otb_client.output import Output
 
-LINE_SECONDS = 0.5
-EVENT_SECONDS = 2.0
-SPEED_SECONDS = 10.0
-"""The speed shown is that of the last seconds."""
-PROBLEMS_KEPT_MAX = 10_000
-PROBLEMS_SHOWN_MAX = 20
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
@@ -43,40 +35,19 @@ class Counts:
     special: int = 0
 
 
-class Progress:
-    """The counters of a run, and whoever shows them. Methods may be called from any thread."""
+class Progress(Live[Counts]):
+    """The counters of a run, and whoever shows them. A problem is a file that is not in the backup as it is here."""
+
+    FAILED = "Not backed up"
 
     def __init__(self, output: Output) -> None:
-        self.counts = Counts()
-        self.problems: list[tuple[bytes, str]] = []
+        super().__init__(output, Counts())
         self.special: list[tuple[bytes, str]] = []
         self.is_scanned = False
-        self.started = time.monotonic()
-        self._output = output
-        self._lock = threading.Lock()
-        self._line_sent_bytes = 0
-        self._samples: deque[tuple[float, int]] = deque()
-        self._ended = threading.Event()
-        self._thread: Optional[threading.Thread] = None
-        self._width = 0
 
-    def add(self, **amounts: int) -> None:
-        """Add to counters by name."""
-        with self._lock:
-            for name, amount in amounts.items():
-                setattr(self.counts, name, getattr(self.counts, name) + amount)
-
-    def on_line(self, size_bytes: int) -> None:
-        """Bytes that were handed to the line, for the speed."""
-        with self._lock:
-            self._line_sent_bytes += size_bytes
-
-    def problem(self, path: bytes, reason: str) -> None:
-        """A file that is not in the backup as it is here. Exit code 1."""
-        self.add(problems=1)
-        if len(self.problems) < PROBLEMS_KEPT_MAX:
-            self.problems.append((path, reason))
-        self._output.event("problem", path=shown(path), reason=reason)
+    def line(self, bytes_per_second: float) -> str:
+        """How far, how fast, how long still."""
+        return progress_line(self.counts, bytes_per_second, is_scanned=self.is_scanned)
 
     def note_special(self, path: bytes, kind: str) -> None:
         """A pipe, socket or device: told, and no fault."""
@@ -85,71 +56,16 @@ class Progress:
             self.special.append((path, kind))
         self._output.event("special", path=shown(path), kind=kind)
 
-    def waiting(self, reason: str, seconds: float) -> None:
-        """The line or the server failed; it is tried again in so many seconds."""
-        self._output.event("waiting", reason=reason, seconds=round(seconds, 2))
-        if not self._output.as_json:
-            self._clear()
-            self._output.warn(f"{reason} Trying again in {max(1, round(seconds))} s.")
-
-    # -- showing ----------------------------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Show from now on: a line on a terminal, events with `--json`, else nothing."""
-        if self._output.as_json or sys.stderr.isatty():
-            self._thread = threading.Thread(target=self._show, name="progress", daemon=True)
-            self._thread.start()
-
-    def stop(self) -> None:
-        """Show no more, and leave the line clean."""
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
-        self._clear()
-
-    def _show(self) -> None:
-        while not self._ended.wait(EVENT_SECONDS if self._output.as_json else LINE_SECONDS):
-            speed = self._speed()
-            if self._output.as_json:
-                self._output.event("progress", **asdict(self.counts), bytes_per_second=round(speed))
-            else:
-                line = progress_line(self.counts, speed, is_scanned=self.is_scanned)
-                sys.stderr.write("\r" + line.ljust(self._width))
-                sys.stderr.flush()
-                self._width = len(line)
-
-    def _speed(self) -> float:
-        now = time.monotonic()
-        self._samples.append((now, self._line_sent_bytes))
-        while now - self._samples[0][0] > SPEED_SECONDS:
-            self._samples.popleft()
-        began, before = self._samples[0]
-        return (self._line_sent_bytes - before) / (now - began) if now > began else 0.0
-
-    def _clear(self) -> None:
-        if self._width:
-            sys.stderr.write("\r" + " " * self._width + "\r")
-            sys.stderr.flush()
-            self._width = 0
-
-    # -- the end ----------------------------------------------------------------------------------------------------
-
     def summary(self, **more: Any) -> None:
         """Say in words and as JSON what this run did. `line_bytes` went over the line, known there or not."""
         counts, seconds = self.counts, time.monotonic() - self.started
-        for path, reason in self.problems[:PROBLEMS_SHOWN_MAX]:
-            self._output.warn(f"Not backed up: {shown(path)}: {reason}")
-        if counts.problems > PROBLEMS_SHOWN_MAX:
-            self._output.warn(f"… and {counts.problems - PROBLEMS_SHOWN_MAX:,} more.")
+        self.warn_of_problems()
         if counts.special:
             names = ", ".join(f"{shown(path)} ({kind})" for path, kind in self.special[:3])
             self._output.text(f"Left out, because they are not files: {counts.special:,}, such as {names}.")
         for line in summary_lines(counts, seconds):
             self._output.text(line)
-        self._output.event(
-            "summary", **asdict(counts), line_bytes=self._line_sent_bytes, seconds=round(seconds, 3), **more
-        )
+        self._output.event("summary", **self.counted(), line_bytes=self._line_bytes, seconds=round(seconds, 3), **more)
 
 
 def size_text(size_bytes: float) -> str:
