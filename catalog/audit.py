@@ -69,9 +69,7 @@ class Audit:
         if action is not None:
             sql += " AND action = %s"
             params.append(action)
-        if self._scope.only_device is not None:
-            sql += " AND device_id = %s"
-            params.append(self._scope.only_device)
+        sql += self._scope.within("device_id")
         async with self._scope.database.reading() as tx:
             rows = await tx.fetch_all(sql + " ORDER BY id DESC LIMIT %s", (*params, limit + 1))
         events = [_event(*row) for row in rows[:limit]]
@@ -81,7 +79,9 @@ class Audit:
         """The kinds of act that occur, to choose from."""
         async with self._scope.database.reading() as tx:
             rows = await tx.fetch_all(
-                "SELECT DISTINCT action FROM audit_event WHERE tenant_id = %s ORDER BY action", (self._scope.tenant.id,)
+                "SELECT DISTINCT action FROM audit_event"
+                f" WHERE tenant_id = %s{self._scope.within('device_id')} ORDER BY action",
+                (self._scope.tenant.id,),
             )
         return [row[0] for row in rows]
 

@@ -36,6 +36,7 @@ class Blobs:
 
     async def check_room(self, wanted_bytes: int) -> None:
         """Raise `QuotaExceeded` if `wanted_bytes` more would not fit now. The commit checks again."""
+        self._scope.require_customer("upload")
         if await self._counted() + wanted_bytes > self._scope.tenant.quota_bytes:
             await self._scope.database.run(self._drop_expired)
             counted = await self._counted()
@@ -59,6 +60,7 @@ class Blobs:
 
     async def missing(self, digests: Sequence[Digest]) -> list[Digest]:
         """Which of these the tenant has yet to send: what it does not possess, or what is damaged."""
+        self._scope.require_customer("upload")
         if len(digests) > DIGESTS_PER_REQUEST_MAX:
             raise TooMany(DIGESTS_PER_REQUEST_MAX, "digests")
         async with self._scope.database.reading() as tx:
@@ -70,11 +72,13 @@ class Blobs:
 
         Waits while the sweep deletes one of them. Raises `ClaimLost` when that takes too long.
         """
+        self._scope.require_customer("upload")
         return await self._unless_deleting(lambda tx: self._claim(tx, staged))
 
     async def lease(self, received: Sequence[tuple[int, Blob]]) -> None:
         """Placed blobs (claimed row's id, blob) that no manifest names yet: the tenant possesses them for
         `LEASE_HOURS`. Raises `QuotaExceeded`, `ClaimLost`."""
+        self._scope.require_customer("upload")
 
         async def work(tx: Transaction) -> None:
             ledger = await lock_ledger(tx, self._scope.tenant)
@@ -87,10 +91,12 @@ class Blobs:
 
     async def begin_pack(self, pack_id: str) -> None:
         """The row of a pack that is being written; before `BlobStore.place_pack`."""
+        self._scope.require_customer("upload")
         await begin_pack(self._scope.database, pack_id)
 
     async def drop_pack(self, pack_id: str) -> None:
         """A pack that was begun came to nothing."""
+        self._scope.require_customer("upload")
         await drop_pack(self._scope.database, pack_id)
 
     async def receive(self, pack: NewPack) -> dict[Digest, Claim]:
@@ -98,6 +104,7 @@ class Blobs:
 
         Raises `QuotaExceeded`, `ClaimLost` (as `claim`), `DatabaseUnavailable`.
         """
+        self._scope.require_customer("upload")
         return await self._unless_deleting(lambda tx: self._receive(tx, pack))
 
     async def _receive(self, tx: Transaction, pack: NewPack) -> dict[Digest, Claim] | None:

@@ -11,7 +11,7 @@ from catalog.scope import Scope
 from catalog.settings import Settings
 from catalog.system import SystemScope
 from catalog.tenant import TenantScope
-from catalog.values import Actor, Tenant
+from catalog.values import Actor, Tenant, UsedGrant
 
 ACTIVE: Final = "active"
 
@@ -59,10 +59,12 @@ class Catalog:
         """Raises `DatabaseUnavailable` unless the database answers."""
         await self._database.ping()
 
-    def tenant(self, tenant: Tenant, actor: Actor, only_device: int | None = None) -> TenantScope:
+    def tenant(
+        self, tenant: Tenant, actor: Actor, token_device: int | None = None, grant: UsedGrant | None = None
+    ) -> TenantScope:
         """The scope of a tenant that a session or a token was found for. Raises `TenantSuspended`."""
         if tenant.status != ACTIVE:
             raise TenantSuspended
         return TenantScope(
-            Scope(self._database, self._journal, tenant, actor, only_device, self._settings.hold_days)
-        )  # fmt: skip
+            Scope(self._database, self._journal, tenant, actor, token_device, self._settings.hold_days, grant)
+        )

@@ -49,8 +49,9 @@ async def commit(
     """Apply the changes of each device, all or none; returns what each device's manifest did.
 
     `action` and `subject` go to the audit, one event per manifest. Raises NotFound, BadPath, Conflict,
-    NotPossessed, QuotaExceeded, ClaimLost, TooMany, DatabaseUnavailable: nothing changed then.
+    NotPossessed, QuotaExceeded, ClaimLost, TooMany, NotAllowed, DatabaseUnavailable: nothing changed then.
     """
+    scope.require_writable()
     if sum(map(len, changes.values())) > CHANGES_PER_MANIFEST_MAX:
         raise TooMany(CHANGES_PER_MANIFEST_MAX, "changes")
     if len(note) > NOTE_CHARACTERS_MAX:

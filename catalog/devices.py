@@ -57,7 +57,7 @@ class Devices:
     async def all(self) -> list[Device]:
         """Every device that this scope reaches, by name."""
         async with self._scope.database.reading() as tx:
-            return [d for d in await self._select(tx, "") if self._scope.only_device in (None, d.id)]
+            return await self._select(tx, self._scope.within("id"))
 
     async def get(self, device_id: int) -> Device:
         """One device. Raises `NotFound`."""

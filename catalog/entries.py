@@ -134,8 +134,8 @@ class Entries:
             " AND NOT EXISTS (SELECT 1 FROM entry p WHERE p.tenant_id = e.tenant_id AND p.node_id = e.parent_id"
             " AND p.removed_seq = e.removed_seq AND p.device_id = e.device_id AND p.removal = 'deleted')"
         )
+        sql += self._scope.within("e.device_id")
         params: list[object] = [self._scope.tenant.id]
-        sql, params = self._reached(sql, params)
         if cursor:
             at, last_id = cursors.decode(cursor, int, int)
             moment = clock.from_microseconds(int(at))
@@ -161,7 +161,7 @@ class Entries:
         async with self._scope.database.reading() as tx:
             rows = await tx.fetch_all(
                 f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.node_id = %s"
-                " ORDER BY e.added_seq DESC, e.id DESC LIMIT %s",
+                f"{self._scope.within('e.device_id')} ORDER BY e.added_seq DESC, e.id DESC LIMIT %s",
                 (self._scope.tenant.id, entry.node_id, PAGE_MAX),
             )
             return await entries_of(tx, self._scope.tenant.id, rows)
@@ -207,20 +207,14 @@ class Entries:
         async with self._scope.database.reading() as tx:
             for start in range(0, len(wanted), PAGE_MAX):
                 part = wanted[start : start + PAGE_MAX]
-                sql, params = self._reached(
-                    f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s"
-                    f" AND v.removed_key = 0 AND e.id IN ({','.join(['%s'] * len(part))})",
-                    [self._scope.tenant.id, *part],
+                rows += await tx.fetch_all(
+                    f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND v.removed_key = 0"
+                    f" AND e.id IN ({','.join(['%s'] * len(part))}){self._scope.within('e.device_id')}",
+                    (self._scope.tenant.id, *part),
                 )
-                rows += await tx.fetch_all(sql, params)
             if len(rows) < len(wanted):
                 raise NotFound("file")
             return await entries_of(tx, self._scope.tenant.id, rows)
-
-    def _reached(self, sql: str, params: list[object]) -> tuple[str, list[object]]:
-        if self._scope.only_device is None:
-            return sql, params
-        return sql + " AND e.device_id = %s", [*params, self._scope.only_device]
 
     async def sequence_at(self, tx: Transaction, device_id: int, at: datetime | None) -> int | None:
         """The last manifest up to a moment: 0 before the first; None means now."""

@@ -50,6 +50,7 @@ class Exports:
 
     async def create(self, entry_ids: Sequence[int], name: str) -> Export:
         """Save a selection of live entries, folders with their content. Raises NotFound, TooMany, BadRequest."""
+        self._scope.require_customer("make or download exports")
         entries = await Entries(self._scope).by_ids(entry_ids)
         if any(entry.removal is not None for entry in entries):
             raise NotFound("file")
@@ -64,15 +65,17 @@ class Exports:
 
     async def create_of_directory(self, device_id: int, area: Area, path: EntryPath, name: str) -> Export:
         """Save a folder's content as it is now; the area's root stands for the whole area."""
+        self._scope.require_customer("make or download exports")
         node_id = await self._directory(device_id, area, path)
         return await self._save(name, [], node_id)
 
     async def get(self, export_id: int) -> Export:
         """One export. Raises `NotFound`."""
+        self._scope.require_customer("make or download exports")
         async with self._scope.database.reading() as tx:
             row = await tx.fetch_one(
                 f"SELECT {_COLUMNS} FROM export WHERE tenant_id = %s AND id = %s AND (%s IS NULL OR device_id = %s)",
-                (self._scope.tenant.id, export_id, self._scope.only_device, self._scope.only_device),
+                (self._scope.tenant.id, export_id, self._scope.token_device, self._scope.token_device),
             )
         if row is None:
             raise NotFound("export")
@@ -80,6 +83,7 @@ class Exports:
 
     async def set_size(self, export_id: int, size_bytes: int) -> None:
         """Keep the length of the zip, once it is planned."""
+        self._scope.require_customer("make or download exports")
         key = (self._scope.tenant.id, export_id)
 
         async def work(tx: Transaction) -> None:
@@ -89,6 +93,7 @@ class Exports:
 
     async def members(self, export_id: int, after: int = -1, limit: int = MEMBERS_PER_PAGE_MAX) -> list[Member]:
         """The next members after a position, in order; empty at the end. Raises `Purged`."""
+        self._scope.require_customer("make or download exports")
         if not 1 <= limit <= MEMBERS_PER_PAGE_MAX:
             raise BadRequest(f"A page has 1 to {MEMBERS_PER_PAGE_MAX:,} members.")
         async with self._scope.database.reading() as tx:
@@ -129,7 +134,7 @@ class Exports:
             detail: dict[str, object] = {"export": export_id, "members": count, "bytes": content_bytes}
             await audit.append(
                 tx, self._scope.tenant.id, self._scope.actor, "export.create", name, detail,
-                device_id=self._scope.only_device,
+                device_id=self._scope.token_device,
             )  # fmt: skip
             row = await tx.fetch_one(
                 f"SELECT {_COLUMNS} FROM export WHERE tenant_id = %s AND id = %s",
@@ -146,7 +151,7 @@ class Exports:
             "INSERT INTO export (tenant_id, id, name, created_at, created_by, device_id, member_count, content_bytes,"
             " etag) VALUES (%s, %s, %s, %s, %s, %s, 0, 0, %s)",
             (self._scope.tenant.id, export_id, name, clock.to_db(clock.now()), self._scope.actor.name[:200],
-             self._scope.only_device, bytes(32)),
+             self._scope.token_device, bytes(32)),
         )  # fmt: skip
 
     async def _lay_down(

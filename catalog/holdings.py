@@ -67,6 +67,7 @@ class Holdings:
 
     async def find(self, digests: Sequence[Digest]) -> list[Holding]:
         """The blobs of these digests, each once. Raises `BlobsNotFound` for those the tenant does not possess."""
+        self._scope.require_customer("read by digest")
         if len(digests) > READ_DIGESTS_MAX:
             raise TooMany(READ_DIGESTS_MAX, "digests")
         wanted = list(dict.fromkeys(digests))
@@ -87,6 +88,7 @@ class Holdings:
 
     async def statuses(self, digests: Sequence[Digest]) -> list[BlobStatus]:
         """How each stands, in the order asked, each once."""
+        self._scope.require_customer("read by digest")
         if len(digests) > DIGESTS_PER_REQUEST_MAX:
             raise TooMany(DIGESTS_PER_REQUEST_MAX, "digests")
         wanted = list(dict.fromkeys(digests))

@@ -59,7 +59,8 @@ class Search:
             params += [moment, moment, last_id]
         sql = (
             f"SELECT {ENTRY_COLUMNS}, {column} FROM {ENTRY_TABLES}"
-            f" WHERE {' AND '.join(conditions)} ORDER BY {column} DESC, e.id DESC LIMIT %s"
+            f" WHERE {' AND '.join(conditions)}{self._scope.within('e.device_id')}"
+            f" ORDER BY {column} DESC, e.id DESC LIMIT %s"
         )
         async with self._scope.database.reading() as tx:
             if query.device_id is not None:
@@ -89,9 +90,8 @@ class Search:
 
         for word in _words(query.text):
             require("e.name_fold LIKE %s", "%" + _LIKE_SPECIAL.sub(r"\\\1", word) + "%")
-        device_id = self._scope.only_device if query.device_id is None else self._scope.reach(query.device_id)
-        if device_id is not None:
-            require("e.device_id = %s", device_id)
+        if query.device_id is not None:
+            require("e.device_id = %s", self._scope.reach(query.device_id))
         if query.area is not None:
             require("e.area = %s", str(query.area))
         if query.media_kind is not None:

@@ -12,7 +12,7 @@ from catalog.scope import Scope
 from catalog.search import Search
 from catalog.trees import Trees
 from catalog.uploads import Uploads
-from catalog.values import Actor, Tenant, Usage
+from catalog.values import Actor, Tenant, Usage, UsedGrant
 
 
 class TenantScope:
@@ -41,19 +41,28 @@ class TenantScope:
         return self._scope.actor
 
     @property
-    def only_device(self) -> int | None:
+    def token_device(self) -> int | None:
         """The device that a device token is bound to; None for a person."""
-        return self._scope.only_device
+        return self._scope.token_device
+
+    @property
+    def grant(self) -> UsedGrant | None:
+        """What lets staff in; None for everybody else."""
+        return self._scope.grant
 
     async def usage(self) -> Usage:
         """What the tenant uses of its quota, in logical bytes: live, held, old versions,
-        and what was sent but is named by no file yet."""
+        and what was sent but is named by no file yet. Files and devices: those that this scope reaches. Staff who reach
+        some devices alone are told the live bytes of these."""
         tenant_id = self._scope.tenant.id
         async with self._scope.database.reading() as tx:
             used = await tx.fetch_one("SELECT used_bytes + leased_bytes FROM ledger WHERE tenant_id = %s", (tenant_id,))
             live = await tx.fetch_one(
-                "SELECT COUNT(*), COALESCE(SUM(file_count), 0) FROM device WHERE tenant_id = %s AND removed_key = 0",
+                "SELECT COUNT(*), COALESCE(SUM(file_count), 0), COALESCE(SUM(size_bytes), 0) FROM device"
+                f" WHERE tenant_id = %s AND removed_key = 0{self._scope.within('id')}",
                 (tenant_id,),
             )
-        devices, files = (live[0], int(live[1])) if live else (0, 0)
-        return Usage(used[0] if used else 0, self._scope.tenant.quota_bytes, files, devices)
+        devices, files, live_bytes = (int(figure) for figure in live or (0, 0, 0))
+        is_partial = self._scope.grant is not None and self._scope.devices is not None
+        used_bytes = live_bytes if is_partial else int(used[0]) if used else 0
+        return Usage(used_bytes, self._scope.tenant.quota_bytes, files, devices)

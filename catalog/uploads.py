@@ -91,30 +91,34 @@ class Uploads:
 
         Raises `NotFound` (the device), `Conflict` (a folder in the way), `QuotaExceeded`, `TooManyUploads`.
         """
+        self._scope.require_customer("upload")
         if len(new.metadata) > METADATA_BYTES_MAX or not new.metadata.isascii():
             raise BadRequest(f"Upload-Metadata has at most {METADATA_BYTES_MAX:,} bytes of ASCII.")
         now = clock.now()
         upload = Upload(
-            0, secrets.token_hex(16), new, self._scope.only_device, 0, 0, None, now, now + lives, None
+            0, secrets.token_hex(16), new, self._scope.token_device, 0, 0, None, now, now + lives, None
         )  # fmt: skip
         return await self._scope.database.run(lambda tx: self._create(tx, upload, others_bytes))
 
     async def get(self, upload_id: int) -> Upload:
         """One of them. Raises `NotFound`, and `UploadExpired` while what is left of it waits to be removed."""
+        self._scope.require_customer("upload")
         async with self._scope.database.reading() as tx:
             return _living(await self._row(tx, upload_id))
 
     async def find(self, upload_id: int) -> Upload:
         """As `get`, also one that has expired. Raises `NotFound`."""
+        self._scope.require_customer("upload")
         async with self._scope.database.reading() as tx:
             return await self._row(tx, upload_id)
 
     async def page(self, cursor: str | None = None, limit: int = 100) -> Page[Upload]:
         """Those that are not finished, in order of their ids."""
+        self._scope.require_customer("upload")
         if not 1 <= limit <= PAGE_MAX:
             raise BadRequest(f"A page has 1 to {PAGE_MAX:,} uploads.")
         after = cursors.decode(cursor, int)[0] if cursor else 0
-        only = self._scope.only_device
+        only = self._scope.token_device
         async with self._scope.database.reading() as tx:
             rows = await tx.fetch_all(
                 f"SELECT {_COLUMNS} FROM upload WHERE tenant_id = %s AND id > %s AND finished_at IS NULL"
@@ -131,6 +135,7 @@ class Uploads:
 
         Raises `NotFound`, `UploadExpired`.
         """
+        self._scope.require_customer("upload")
 
         async def work(tx: Transaction) -> Upload:
             upload = _living(await self._row(tx, upload_id, " FOR UPDATE"))
@@ -151,6 +156,7 @@ class Uploads:
 
         Raises `UploadLost` if a newer writer took over.
         """
+        self._scope.require_customer("upload")
         if upload.size_bytes is not None and offset_bytes >= upload.size_bytes > 0:
             raise AssertionError("the last byte is acknowledged by finish")
         moved = replace(upload, offset_bytes=offset_bytes, expires_at=clock.now() + lives)
@@ -159,6 +165,7 @@ class Uploads:
 
     async def announce(self, upload: Upload, size_bytes: int, others_bytes: int = 0) -> Upload:
         """The size of an upload that was begun without. Raises `BadRequest`, `QuotaExceeded`, `UploadLost`."""
+        self._scope.require_customer("upload")
         if upload.size_bytes not in {None, size_bytes}:
             raise BadRequest(f"Upload-Length was {upload.size_bytes:,} before, and it cannot change.")
         if size_bytes < upload.offset_bytes:
@@ -168,6 +175,7 @@ class Uploads:
 
     async def reserve(self, upload: Upload, reserved_bytes: int, others_bytes: int = 0) -> Upload:
         """Room for an upload whose size is not known yet. Raises `QuotaExceeded`, `UploadLost`."""
+        self._scope.require_customer("upload")
         return await self._reserve(upload, replace(upload.wanted, reserved_bytes=reserved_bytes), others_bytes)
 
     async def finish(self, upload: Upload, digest: Digest, entry_id: int | None, lives: timedelta) -> Upload:
@@ -175,6 +183,7 @@ class Uploads:
 
         Raises `UploadLost`.
         """
+        self._scope.require_customer("upload")
         now = clock.now()
         wanted = replace(upload.wanted, digest=digest, reserved_bytes=0)
         done = replace(
@@ -194,6 +203,7 @@ class Uploads:
 
     async def remove(self, upload_id: int) -> Upload | None:
         """Forget it and return it: its part belongs to nobody then. None if it was gone already."""
+        self._scope.require_customer("upload")
 
         async def work(tx: Transaction) -> Upload | None:
             try:
@@ -270,7 +280,7 @@ class Uploads:
         if row is None:
             raise NotFound("upload")
         upload = _upload(row)
-        only = self._scope.only_device
+        only = self._scope.token_device
         if only is not None and only != (upload.wanted.device_id or upload.token_device_id):
             raise NotFound("upload")
         return upload

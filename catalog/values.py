@@ -161,6 +161,9 @@ class Actor:
     name: str
     id: int | None = None
     address: str | None = None
+    on_behalf_of: str | None = None
+    """Of staff: the owner who let them in."""
+    grant_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,17 @@ class Staff:
 
 
 @dataclass(frozen=True, slots=True)
+class UsedGrant:
+    """What a redeemed grant gives a staff session, until `expires_at`. `devices` None: all of the account's."""
+
+    id: int
+    issued_by: str
+    may_write: bool
+    devices: frozenset[int] | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class HandoffClaims:
     """A verified handoff: what OTB Billing says of who comes. `expires_at` includes the allowed skew."""
 
@@ -214,12 +228,13 @@ class HandoffClaims:
 
 @dataclass(frozen=True, slots=True)
 class SessionView:
-    """A live session: either a tenant's user, or staff without any tenant."""
+    """A live session: either a tenant's user, or staff. Staff have a tenant while a grant lets them in."""
 
     id_hash: bytes
     tenant: Tenant | None
     user: User | None
     staff: Staff | None
+    grant: UsedGrant | None = None
 
 
 @dataclass(frozen=True, slots=True)

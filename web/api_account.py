@@ -18,7 +18,7 @@ async def get_me(_request: Request, caller: Caller) -> Response:
     shape: Json = {
         "tenant": tenant_json(scope.tenant),
         "user": user_json(session.user) if session and session.user else None,
-        "device": None if scope.only_device is None else device_json(await scope.devices.get(scope.only_device)),
+        "device": None if scope.token_device is None else device_json(await scope.devices.get(scope.token_device)),
         "usage": usage_json(usage),
         "quota": usage.quota_bytes,
         "csrf_token": caller.csrf_token,

@@ -129,7 +129,7 @@ async def _log(request: Request, caller: Caller, count: int, total_bytes: int) -
     key = (scope.tenant.id, scope.actor.kind, scope.actor.id, _LOGGED_AS)
     if log.is_new(key):
         detail: dict[str, object] = {"blobs": count, "bytes": total_bytes}
-        await scope.audit.record("download", _SUBJECT, detail, device_id=scope.only_device)
+        await scope.audit.record("download", _SUBJECT, detail, device_id=scope.token_device)
         log.note(key)
 
 
