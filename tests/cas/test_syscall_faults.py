@@ -166,14 +166,12 @@ def test_every_system_call_of_the_write_path(walker: Walker, scale: Callable[[in
     calls = calls_of(walker.log())
     assert {"openat", "write", "fsync", "fchmod", "mkdirat", "close", "flock"} <= set(calls)
     injected, faults = 0, planned(calls)
-    end = time.monotonic() + scale(15, 900)
+    faults = faults[: scale(36, len(faults))]
     for fault in faults:
-        if time.monotonic() > end:
-            break
         outcome = walker.walk("-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
         injected += outcome.was_injected
         check(walker, outcome, fault)
-    assert injected >= scale(20, len(faults) * 9 // 10)
+    assert injected >= len(faults) * scale(5, 9) // 10
 
 
 def planned(calls: dict[str, int]) -> list[str]:

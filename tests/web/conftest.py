@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -18,9 +19,10 @@ UPLOAD_BYTES_MAX = 24 << 20
 
 
 @pytest.fixture(scope="session")
-def running(mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def running(mariadb: PrivateMariaDB, quick_folder: Path) -> Iterator[Service]:
     """The server. Small limits, so that tests reach them: 64 MiB an account, 24 MiB an upload."""
-    folder = tmp_path_factory.mktemp("web")
+    folder = quick_folder / "web"
+    folder.mkdir()
     values = values_for(folder, mariadb.socket, "otb_web_tests") | {
         "QUOTA_DEFAULT_BYTES": str(QUOTA_BYTES),
         "UPLOAD_BYTES_MAX": str(UPLOAD_BYTES_MAX),

@@ -192,7 +192,7 @@ def test_nobody_sends_without_signing_in(running: Service) -> None:
 def test_a_killed_server_leaves_no_pack_without_a_row(
     make_service: Callable[..., Service], scale: Callable[[int, int], int]
 ) -> None:
-    service = make_service(on_disk=True)
+    service = make_service(on_disk=scale(0, 1) == 1)
     with sign_in(service.url, service.settings) as client:
         kept = samples(50)
         assert send(client, *kept).status_code == 200

@@ -66,8 +66,8 @@ def content_of(rng: random.Random) -> bytes:
 def test_nothing_acknowledged_is_lost_by_sigkill(
     make_service: Callable[..., Service], scale: Callable[[int, int], int]
 ) -> None:
-    service = make_service(on_disk=True)
-    rounds = scale(6, 200)
+    service = make_service(on_disk=scale(0, 1) == 1)
+    rounds = scale(4, 200)
     uploads = Uploads()
     rng = random.Random(7)
     with sign_in(service.url, service.settings) as client:
@@ -131,7 +131,7 @@ async def test_after_a_kill_no_claim_is_left_and_every_row_has_its_blob(
     make_service: Callable[..., Service], scale: Callable[[int, int], int]
 ) -> None:
     """Killed while large files arrive; after the restart the catalog and the store agree to the last blob."""
-    service = make_service(on_disk=True)
+    service = make_service(on_disk=scale(0, 1) == 1)
     with sign_in(service.url, service.settings) as client:
         device = str(client.post("/api/v1/devices", json={"name": "laptop", "kind": "laptop"}).json()["id"])
         uploads = Uploads()

@@ -26,10 +26,10 @@ SMALL_BYTES = 20_000
 def test_client_and_server_killed_at_random(
     make_service: Callable[..., Service], mariadb: PrivateMariaDB, tmp_path: Path, scale: Callable[[int, int], int]
 ) -> None:
-    service = make_service(on_disk=True)
+    service = make_service(on_disk=scale(0, 1) == 1)
     with join(service) as client:
         computer = new_computer(service, tmp_path / "computer", client, "laptop")
-        kill_and_look(service, computer, mariadb, scale(4, 100))
+        kill_and_look(service, computer, mariadb, scale(3, 100))
     service.stop()
     assert store_is_sound(LocalBackend(service.settings.storage_root))
 
