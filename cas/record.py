@@ -25,7 +25,15 @@ SEQUENCE_MAX: Final = 10**16 - 1
 RECORDS_PER_FOLDER: Final = 256
 _LEVEL: Final = 3
 _CHAIN: Final = re.compile(r"(?!\d{10}(?:/|$))[0-9a-z-]+(?:/(?!\d{10}(?:/|$))[0-9a-z-]+){0,3}")
+HEADERS_NAME: Final = "headers.zst"
+"""In each folder of a chain: the headers of records whose bodies were erased."""
+
+PART_BYTES_MAX: Final = 64 << 20
+"""A checkpoint's part is cut before it grows beyond this, plain; no single line may be longer."""
+
+PARTS_MAX: Final = 10_000
 _NAME: Final = re.compile(r"(\d{16})-([0-9a-f]{64})\.zst")
+_PART_NAME: Final = re.compile(r"(\d{16})-part-(\d{4})-([0-9a-f]{64})\.zst")
 
 
 def checked_chain(chain: str) -> str:
@@ -53,14 +61,26 @@ def parsed_name(name: str) -> tuple[int, Digest] | None:
     return (int(match[1]), Digest.from_hex(match[2])) if match else None
 
 
+def part_name(through: int, number: int, digest: Digest) -> str:
+    """The file name of a checkpoint's part. Raises ValueError for a number that no part has."""
+    if not 0 <= number < PARTS_MAX:
+        raise ValueError(f"no part of a checkpoint: {number}")
+    return f"{through:016d}-part-{number:04d}-{digest.hex}.zst"
+
+
+def is_part_name(name: str) -> bool:
+    """Whether a file of a chain is a checkpoint's part."""
+    return _PART_NAME.fullmatch(name) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One link of a chain. `previous` is None for the first."""
+    """One link of a chain. `previous` is None for the first, `body` where it was erased."""
 
     sequence: int
     digest: Digest
     previous: Digest | None
-    body: bytes
+    body: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +136,27 @@ def encode_record(header: Header, body: bytes) -> bytes:
     plain = header.line() + b"\n" + body
     if len(plain) > RECORD_BYTES_MAX:
         raise ValueError(f"a journal record of {len(plain)} bytes is too large")
-    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(plain)
+    return encode_lines(plain)
+
+
+def encode_lines(lines: bytes) -> bytes:
+    """A headers file, or a checkpoint's part: zstd of what is given."""
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(lines)
+
+
+def decode_lines(data: bytes) -> bytes:
+    """What `encode_lines` was given. Raises `JournalBroken`."""
+    try:
+        if zstandard.get_frame_parameters(data).content_size > RECORD_BYTES_MAX:
+            raise JournalBroken("it claims to be larger than any may be")
+        return zstandard.ZstdDecompressor().decompress(data)
+    except zstandard.ZstdError as error:
+        raise JournalBroken(f"it cannot be decoded: {error}") from error
 
 
 def decode_record(data: bytes) -> tuple[Header, bytes]:
     """Header and body of a file's bytes; the body matches the header's digest. Raises `JournalBroken`."""
-    try:
-        if zstandard.get_frame_parameters(data).content_size > RECORD_BYTES_MAX:
-            raise JournalBroken("a record claims to be larger than any may be")
-        plain = zstandard.ZstdDecompressor().decompress(data)
-    except zstandard.ZstdError as error:
-        raise JournalBroken(f"a record cannot be decoded: {error}") from error
-    line, separator, body = plain.partition(b"\n")
+    line, separator, body = decode_lines(data).partition(b"\n")
     header = Header.parse(line)
     if not separator or salted_digest(header.salt, body) != header.body_digest:
         raise JournalBroken("a record's body does not match its header")

@@ -37,7 +37,7 @@ class Catalog:
         self._database = database
         self._journal = journal
         self._settings = settings
-        self.system = SystemScope(database, settings)
+        self.system = SystemScope(database, settings, journal)
 
     @classmethod
     async def open(

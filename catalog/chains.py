@@ -5,13 +5,16 @@ failed, and the journal marks it abandoned when the next record takes its place.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from cas.digest import Digest
+from catalog import clock, records
 from catalog.clock import from_db, to_db
 from catalog.database import Transaction
+from catalog.errors import NotFound
 from catalog.records import JournalWriter
 
 TENANT_CHAIN: Final = 0
@@ -76,3 +79,14 @@ async def advance(
         (sequence, digest.raw, moved.manifest_sequence, to_db(at), head.tenant_id, head.device_id),
     )
     return moved
+
+
+async def journal_tenant(
+    tx: Transaction, journal: JournalWriter, tenant_id: int, tenant_uuid: str, lines: Sequence[records.Line]
+) -> None:
+    """The last step of a change to the tenant itself: its record in the tenant's own chain, durable before the commit.
+    The caller holds the ledger's row. Raises `NotFound`."""
+    head = await lock_head(tx, tenant_id, TENANT_CHAIN)
+    if head is None:
+        raise NotFound("account")
+    await advance(tx, journal, head, tenant_uuid, records.encode(lines), later(head, clock.now()), manifests=0)

@@ -5,10 +5,13 @@ writes; the journal's record last, so that nothing can fail after it but the com
 """
 
 import asyncio
+import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
+
+import msgspec
 
 from cas.digest import Digest
 from catalog import audit, clock, records
@@ -86,7 +89,7 @@ class _Commit:
         known = await self._known(tx, every)
         written = [await self._device(tx, ledger, head, known) for head in heads]
         await ledger.store(tx)
-        for part in filter(None, written):
+        for part in _told_of_each_other([part for part in written if part is not None]):
             await self._seal(tx, part)
         return self._results
 
@@ -211,9 +214,10 @@ class _Commit:
         facts = {blob_id: _facts_line(rows[blob_id]) for blob_id in named}
         lines: list[records.Line] = [
             records.ManifestLine(
-                manifest.device_id, manifest.sequence, manifest.at, manifest.actor_kind, manifest.actor, manifest.note
+                manifest.device_id, manifest.sequence, manifest.at, manifest.actor_kind, manifest.actor, manifest.note,
+                self._action,
             )
-        ]
+        ]  # fmt: skip
         lines += [records.RemoveLine(node.id, str(why)) for node, why in plan.removed]
         lines += [records.RemoveLine(entry_id, str(Removal.RECOVERED)) for entry_id in sorted(plan.recovered)]
         lines += [_add_line(node, facts.get(node.blob_id or 0)) for node in plan.added]
@@ -230,6 +234,20 @@ class _Commit:
             (head.digest.raw, scope.tenant.id, manifest.device_id, manifest.sequence),
         )
         self._proof = (manifest.device_id, manifest.sequence, head.digest)
+
+
+def _told_of_each_other(written: Sequence[_Written]) -> Sequence[_Written]:
+    """Where several devices change at once, each record names the others', so that a rebuild takes all of them or none:
+    between the first and the last of them the process may die."""
+    if len(written) < 2:
+        return written
+    mark = secrets.token_hex(16)
+    places = {str(part.head.device_id): part.head.sequence + 1 for part in written}
+    return [replace(part, lines=[_marked(part.lines[0], mark, places), *part.lines[1:]]) for part in written]
+
+
+def _marked(line: records.Line, mark: str, places: dict[str, int]) -> records.Line:
+    return msgspec.structs.replace(line, commit=mark, shared_with=places)
 
 
 async def _load(tree: Tree, changes: Sequence[Change]) -> None:

@@ -15,10 +15,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from catalog import audit, clock
+from catalog.chains import journal_tenant
 from catalog.database import Database, DuplicateKey, Row, Transaction
 from catalog.devices import Devices, check_token_room, checked_name, insert_token, token_hash
 from catalog.errors import NameTaken, NotConnected, NotFound, NotYet, TooManyWaiting, TooOften
 from catalog.ledger import lock_ledger
+from catalog.records import JournalWriter
 from catalog.scope import Scope
 from catalog.sessions import TENANT_COLUMNS, tenant_of
 from catalog.settings import Settings
@@ -70,9 +72,10 @@ def written(code: str) -> str:
 class Connections:
     """Connections as the computer that asks sees them, and the look-up by code. No tenant is known yet."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, journal: JournalWriter) -> None:
         self._database = database
         self._settings = settings
+        self._journal = journal
 
     async def start(self, name: str, system: System, kind: DeviceKind, address: str | None) -> StartedConnection:
         """A computer asks. Raises BadRequest (the name), TooOften, TooManyWaiting.
@@ -142,10 +145,11 @@ class Connections:
             if row is None or tenant.status != "active":
                 return None  # committed: what an account was closed for, or a device removed for, does not come back
             device_id, device_name, computer, address = row
-            token_id, token = await insert_token(tx, tenant_id, device_id, computer)
+            token_id, token, line = await insert_token(tx, tenant_id, device_id, computer)
             actor = Actor("device", computer, token_id, address)
             facts: dict[str, object] = {"token": token_id, "label": computer, "connection": connection_id}
             await audit.append(tx, tenant_id, actor, "token.create", device_name, facts, device_id=device_id)
+            await journal_tenant(tx, self._journal, tenant_id, tenant.uuid, [line])
             return Connected(token, device_id, device_name, tenant.label)
 
         connected = await self._database.run(work)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from catalog import audit, clock, records
-from catalog.chains import TENANT_CHAIN, advance, create_head, later, lock_head
+from catalog.chains import create_head, journal_tenant
 from catalog.database import DuplicateKey, Row, Transaction
 from catalog.errors import BadRequest, NameTaken, NotEmpty, NotFound, TooMany
 from catalog.ledger import Ledger, lock_ledger
@@ -27,15 +27,18 @@ def token_hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-async def insert_token(tx: Transaction, tenant_id: int, device_id: int, label: str) -> tuple[int, str]:
-    """(id, token) of a new token, under the ledger's lock. Raises `TooMany`."""
+async def insert_token(
+    tx: Transaction, tenant_id: int, device_id: int, label: str
+) -> tuple[int, str, records.TokenLine]:  # fmt: skip
+    """(id, token, line) of a new token, under the ledger's lock; the caller gives the line to the tenant's chain at the
+    end of its change. Raises `TooMany`."""
     await check_token_room(tx, tenant_id, device_id)
-    token = "otbd_" + secrets.token_urlsafe(32)
+    token, now = "otbd_" + secrets.token_urlsafe(32), clock.now()
     token_id = await tx.insert(
         "INSERT INTO device_token (tenant_id, device_id, token_hash, label, created_at) VALUES (%s, %s, %s, %s, %s)",
-        (tenant_id, device_id, token_hash(token), label, clock.to_db(clock.now())),
+        (tenant_id, device_id, token_hash(token), label, clock.to_db(now)),
     )
-    return token_id, token
+    return token_id, token, records.TokenLine(token_id, device_id, token_hash(token), label, now)
 
 
 async def check_token_room(tx: Transaction, tenant_id: int, device_id: int) -> None:
@@ -176,8 +179,9 @@ class Devices:
         async def work(tx: Transaction) -> tuple[int, str]:
             await lock_ledger(tx, self._scope.tenant)
             device = await self.one(tx, device_id)
-            token_id, token = await insert_token(tx, self._scope.tenant.id, device_id, label)
+            token_id, token, line = await insert_token(tx, self._scope.tenant.id, device_id, label)
             await self._audit(tx, "token.create", device, {"token": token_id, "label": label})
+            await self.journal(tx, line)
             return token_id, token
 
         return await self._scope.database.run(work)
@@ -187,15 +191,17 @@ class Devices:
         self._scope.require_person("revoke device tokens")
 
         async def work(tx: Transaction) -> None:
-            device = await self.one(tx, device_id)
+            await lock_ledger(tx, self._scope.tenant)
+            device, now = await self.one(tx, device_id), clock.now()
             changed = await tx.execute(
                 "UPDATE device_token SET revoked_at = %s"
                 " WHERE tenant_id = %s AND device_id = %s AND id = %s AND revoked_at IS NULL",
-                (clock.to_db(clock.now()), self._scope.tenant.id, device_id, token_id),
+                (clock.to_db(now), self._scope.tenant.id, device_id, token_id),
             )
             if not changed:
                 raise NotFound("token")
             await self._audit(tx, "token.revoke", device, {"token": token_id})
+            await self.journal(tx, records.TokenRevokedLine(token_id, now))
 
         await self._scope.database.run(work)
 
@@ -289,11 +295,7 @@ class Devices:
 
     async def journal(self, tx: Transaction, line: records.Line) -> None:
         """The last step of a change: its record in the tenant's own chain, durable before the commit."""
-        head = await lock_head(tx, self._scope.tenant.id, TENANT_CHAIN)
-        if head is None:
-            raise NotFound("account")
-        at = later(head, clock.now())
-        await advance(tx, self._scope.journal, head, self._scope.tenant.uuid, records.encode([line]), at, manifests=0)
+        await journal_tenant(tx, self._scope.journal, self._scope.tenant.id, self._scope.tenant.uuid, [line])
 
 
 def _device(row: Row, sources: list[str]) -> Device:

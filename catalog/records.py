@@ -1,10 +1,11 @@
 """What journal records say: one JSON line per fact, all that a rebuild needs. Bytes are base64, digests hex.
 
-A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry. The tenant's
-chain carries `device` and `device_removed` lines. Fields are only ever added, never renamed.
+A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry, or one `purge` line.
+The tenant's chain carries what was decided of the account, its devices, their tokens and its settings. Either may carry
+a `checkpoint` line, which stands for all that lies before it. Fields are only ever added, never renamed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Protocol
 
@@ -20,6 +21,45 @@ class JournalWriter(Protocol):
         """Make the record durable and return its digest. A record that lay there already is marked abandoned."""
 
 
+class JournalRecord(Protocol):
+    """A link of a chain that was read: its place, its digest, and its body, if that was not erased."""
+
+    @property
+    def sequence(self) -> int: ...
+
+    @property
+    def digest(self) -> Digest: ...
+
+    @property
+    def body(self) -> bytes | None: ...
+
+
+class JournalReader(Protocol):
+    """What a rebuild needs of the journal. Everything raises the journal's own error where a chain is broken."""
+
+    def chains(self) -> Iterator[str]:
+        """Every chain there is."""
+
+    def records(self, chain: str, first: int = 0) -> Iterator[JournalRecord]:
+        """The chain's records in order, from `first` on."""
+
+    def part(self, chain: str, through: int, number: int, digest: Digest) -> bytes:
+        """One part of a checkpoint."""
+
+
+class JournalKeeper(JournalReader, JournalWriter, Protocol):
+    """What making a checkpoint needs besides."""
+
+    def settle(self, chain: str, sequence: int) -> int:
+        """Mark what lies beyond the head as abandoned."""
+
+    def add_part(self, chain: str, through: int, number: int, lines: bytes) -> Digest:
+        """Make one part of a checkpoint durable."""
+
+    def erase(self, chain: str, through: int, keep: Collection[Digest]) -> int:
+        """Erase the bodies up to there, and every part but these."""
+
+
 class BlobFacts(msgspec.Struct, frozen=True):
     digest: str
     size_bytes: int
@@ -29,13 +69,18 @@ class BlobFacts(msgspec.Struct, frozen=True):
     media_type: str | None = None
 
 
-class ManifestLine(msgspec.Struct, frozen=True, tag_field="fact", tag="manifest"):
+class ManifestLine(msgspec.Struct, frozen=True, tag_field="fact", tag="manifest", omit_defaults=True):
     device: int
     sequence: int
     at: datetime
     actor_kind: str
     actor: str
     note: str
+    action: str = ""
+    commit: str = ""
+    """The same random text in every record of a change that several devices share."""
+    shared_with: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of such a change: device → sequence of its record. What is missing one of them was never committed."""
 
 
 class AddLine(msgspec.Struct, frozen=True, tag_field="fact", tag="add", omit_defaults=True):
@@ -58,6 +103,20 @@ class RemoveLine(msgspec.Struct, frozen=True, tag_field="fact", tag="remove"):
     why: str
 
 
+class PurgeLine(msgspec.Struct, frozen=True, tag_field="fact", tag="purge"):
+    """These entries are gone for good, and each directory among them with its identity, unless it is a root."""
+
+    ids: list[int]
+
+
+class RetentionLine(msgspec.Struct, frozen=True, tag_field="fact", tag="retention"):
+    """The tenant's rule for replaced versions from now on; None in both: kept for ever."""
+
+    versions_kept: int | None
+    days_kept: int | None
+    at: datetime
+
+
 class DeviceLine(msgspec.Struct, frozen=True, tag_field="fact", tag="device"):
     """A device as it is from now on, with the tenant it belongs to, so that a rebuild can name both."""
 
@@ -77,7 +136,64 @@ class DeviceRemovedLine(msgspec.Struct, frozen=True, tag_field="fact", tag="devi
     at: datetime
 
 
-Line = ManifestLine | AddLine | RemoveLine | DeviceLine | DeviceRemovedLine
+class TenantLine(msgspec.Struct, frozen=True, tag_field="fact", tag="tenant"):
+    """What an operator decided of the account, from now on. `quota_bytes` None: the default of the settings."""
+
+    billing_client: str
+    label: str
+    status: str
+    quota_bytes: int | None
+    time_zone: str
+
+
+class TokenLine(msgspec.Struct, frozen=True, tag_field="fact", tag="token"):
+    """A device token that works from now on; its SHA-256 alone."""
+
+    id: int
+    device: int
+    token_hash: bytes
+    label: str
+    created_at: datetime
+
+
+class TokenRevokedLine(msgspec.Struct, frozen=True, tag_field="fact", tag="token_revoked"):
+    id: int
+    at: datetime
+
+
+class ManifestStateLine(msgspec.Struct, frozen=True, tag_field="fact", tag="manifest_state"):
+    """In a checkpoint: a manifest as its row has it, with the digest of the record that carried it."""
+
+    manifest: ManifestLine
+    record_digest: str
+    added: int
+    removed: int
+    purged: int
+    size_bytes: int
+
+
+class IntervalLine(msgspec.Struct, frozen=True, tag_field="fact", tag="interval", omit_defaults=True):
+    """In a checkpoint: an entry with the manifest that added it and, if one did, the one that ended it and why."""
+
+    entry: AddLine
+    added: int
+    removed: int = 0
+    why: str = ""
+
+
+class CheckpointLine(msgspec.Struct, frozen=True, tag_field="fact", tag="checkpoint"):
+    """All that the records up to `through` say, and is still true, stands in these parts (hex digests, in order)."""
+
+    through: int
+    parts: list[str]
+    next_id: int
+    """No smaller id may be given again: entries that were purged had some of them."""
+
+
+ManifestFact = ManifestLine | AddLine | RemoveLine | PurgeLine
+TenantFact = TenantLine | DeviceLine | DeviceRemovedLine | TokenLine | TokenRevokedLine | RetentionLine
+StateFact = ManifestStateLine | IntervalLine | CheckpointLine
+Line = ManifestFact | TenantFact | StateFact
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)

@@ -6,12 +6,15 @@ from typing import Final
 import msgspec
 
 from cas.digest import Digest
-from catalog import audit, clock
+from catalog import audit, clock, records
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list
+from catalog.chains import journal_tenant
 from catalog.connections import Connections
 from catalog.database import Database, Row, Transaction
 from catalog.errors import BadRequest, NotFound
+from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
+from catalog.records import JournalWriter
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
 from catalog.uploads import UploadExpiry
@@ -24,12 +27,13 @@ QUOTA_BYTES_MAX: Final = 1 << 60
 class SystemScope:
     """Everything that is not one tenant's own: sign-in, tenants as billing sees them, blobs as a scrub sees them."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, journal: JournalWriter) -> None:
         self._database = database
         self._settings = settings
+        self._journal = journal
         self.sessions = Sessions(database, settings)
         self.uploads = UploadExpiry(database)
-        self.connections = Connections(database, settings)
+        self.connections = Connections(database, settings, journal)
 
     # -- tenants ----------------------------------------------------------------------------------------------------
 
@@ -85,8 +89,10 @@ class SystemScope:
         tenant = await self.tenant(tenant_id)
 
         async def work(tx: Transaction) -> None:
+            await lock_ledger(tx, tenant)
             await tx.execute(sql, (value, tenant_id))
             await audit.append(tx, tenant_id, actor, action, tenant.label, detail)
+            await journal_tenant(tx, self._journal, tenant_id, tenant.uuid, [await _tenant_line(tx, tenant_id)])
 
         await self._database.run(work)
 
@@ -210,6 +216,15 @@ class SystemScope:
         async with self._database.reading() as tx:
             row = await tx.fetch_one(f"SELECT {_SCRUB_COLUMNS} FROM scrub_run ORDER BY id DESC LIMIT 1")
         return None if row is None or row[2] is not None else _scrub(row)
+
+
+async def _tenant_line(tx: Transaction, tenant_id: int) -> records.TenantLine:
+    row = await tx.fetch_one(
+        "SELECT billing_client, label, status, quota_bytes, time_zone FROM tenant WHERE id = %s", (tenant_id,)
+    )
+    if row is None:
+        raise NotFound("tenant")
+    return records.TenantLine(*row)
 
 
 def _scrub(row: Row) -> ScrubRun:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -197,3 +198,120 @@ def test_what_is_no_record_is_ignored(journal: Journal, local: SparseBackend) ->
     for name in ("note.txt", f"{4:016d}-{'0' * 64}.zst.abandoned", f"{4:016d}-{'0' * 63}.zst"):
         (files(local)[0].parent / name).write_bytes(b"")
     assert len(list(journal.records(CHAIN))) == 3
+
+
+# -- checkpoints and erasing
+
+
+def plain_of_all(local: SparseBackend) -> bytes:
+    """Everything that any file of the journal says, unpacked."""
+    packed = [(local.root / info.key).read_bytes() for info in local.list("journal/")]
+    return b"\n".join(zstandard.ZstdDecompressor().decompress(data) for data in packed)
+
+
+def test_erasing_leaves_the_headers_and_the_chain_proves_itself(journal: Journal, local: SparseBackend) -> None:
+    digests = fill(journal, 520, first=250)
+    journal.append(CHAIN, 521, digests[-1], b"the last")
+    assert journal.erase(CHAIN, 515, ()) == 266
+    records = list(journal.records(CHAIN))
+    assert [record.sequence for record in records] == list(range(250, 522))
+    assert [record.digest for record in records[:-1]] == digests
+    assert [record.body for record in records if record.sequence <= 515] == [None] * 266
+    assert [record.body for record in records if record.sequence > 515] == [
+        *(b"%d" % number for number in range(516, 521)),
+        b"the last",
+    ]
+    assert len(files(local)) == 3 + 6
+    assert [record.sequence for record in journal.records(CHAIN, 514)] == list(range(514, 522))
+
+
+def test_what_was_erased_is_nowhere_in_the_journal(journal: Journal, local: SparseBackend) -> None:
+    first = journal.append(CHAIN, 1, None, b"a secret name")
+    journal.append(CHAIN, 2, first, b"a secret that failed")
+    second = journal.append(CHAIN, 2, first, b"another secret")
+    journal.append(CHAIN, 3, second, b"kept")
+    journal.add_part(CHAIN, 1, 0, b"an old secret part")
+    kept = journal.add_part(CHAIN, 2, 0, b"a part that counts")
+    assert journal.erase(CHAIN, 2, {kept}) == 4
+    left = plain_of_all(local)
+    assert b"secret" not in left
+    assert b"kept" in left
+    assert journal.part(CHAIN, 2, 0, kept) == b"a part that counts"
+    assert journal.erase(CHAIN, 2, {kept}) == 0
+
+
+def test_a_chain_goes_on_after_erasing(journal: Journal) -> None:
+    *_, last = fill(journal, 3)
+    journal.erase(CHAIN, 2, ())
+    journal.append(CHAIN, 4, last, b"4")
+    journal.erase(CHAIN, 3, ())
+    assert [record.body for record in journal.records(CHAIN)] == [None, None, None, b"4"]
+
+
+@pytest.mark.parametrize("moment", range(6))
+def test_erasing_may_be_interrupted_anywhere(moment: int, tmp_path: Path) -> None:
+    class Stops(Exception):
+        pass
+
+    class Interrupted(SparseBackend):
+        left = moment
+
+        def _step(self) -> None:
+            if self.left == 0:
+                raise Stops
+            self.left -= 1
+
+        def publish(self, keys):  # type: ignore[no-untyped-def]
+            self._step()
+            super().publish(keys)
+
+        def remove(self, key: str) -> None:
+            self._step()
+            super().remove(key)
+
+    fill(Journal(SparseBackend(tmp_path)), 5)
+    with pytest.raises(Stops) if moment < 5 else nullcontext():
+        Journal(Interrupted(tmp_path)).erase(CHAIN, 4, ())
+    journal = Journal(SparseBackend(tmp_path))
+    seen = [record.body for record in journal.records(CHAIN)]
+    assert len(seen) == 5
+    assert seen[4] == b"5"
+    journal.erase(CHAIN, 4, ())
+    assert [record.body for record in journal.records(CHAIN)] == [None] * 4 + [b"5"]
+
+
+def test_a_header_that_was_changed_is_found(journal: Journal, local: SparseBackend) -> None:
+    fill(journal, 4)
+    journal.erase(CHAIN, 3, ())
+    headers = next(file for file in files(local) if file.name == "headers.zst")
+    lines = zstandard.ZstdDecompressor().decompress(headers.read_bytes()).splitlines(keepends=True)
+    for changed in ([lines[0], lines[2]], lines[:2], [*lines, lines[0]], [lines[0][:-1] + b" \n", *lines[1:]]):
+        rewrite(headers, zstandard.ZstdCompressor().compress(b"".join(changed)))
+        with pytest.raises(JournalBroken):
+            list(journal.records(CHAIN))
+
+
+def test_a_part_that_was_changed_is_found(journal: Journal, local: SparseBackend) -> None:
+    digest = journal.add_part(CHAIN, 7, 0, b"lines\n")
+    rewrite(files(local)[0], zstandard.ZstdCompressor().compress(b"other\n"))
+    for number in (0, 1):
+        with pytest.raises(JournalBroken):
+            journal.part(CHAIN, 7, number, digest)
+
+
+def test_records_beyond_the_head_are_settled(journal: Journal) -> None:
+    digests = fill(journal, 5)
+    assert journal.settle(CHAIN, 3) == 2
+    assert [record.sequence for record in journal.records(CHAIN)] == [1, 2, 3]
+    assert journal.settle(CHAIN, 3) == 0
+    journal.append(CHAIN, 4, digests[2], b"4")
+
+
+def test_an_account_that_was_closed_is_forgotten(journal: Journal, local: SparseBackend) -> None:
+    tenant = CHAIN.partition("/")[0]
+    fill(journal, 3)
+    fill(journal, 2, f"{tenant}/tenant")
+    fill(journal, 2, f"{tenant}-other/tenant")
+    assert journal.forget(tenant) == 5
+    assert journal.forget(tenant) == 0
+    assert list(journal.chains()) == [f"{tenant}-other/tenant"]

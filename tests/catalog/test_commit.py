@@ -10,9 +10,10 @@ from catalog import records
 from catalog.catalog import Catalog
 from catalog.changes import AddDirectory, AddKnown, AddLink, PathChange, RemovePath
 from catalog.database import Database, Retry, StatementFailed
+from catalog.devices import token_hash
 from catalog.errors import BadPath, Conflict, NameTaken, NotFound, NotPossessed, QuotaExceeded
 from catalog.tenant import TenantScope
-from catalog.values import Actor, Area, EntryKind, EntryPath, Removal
+from catalog.values import Actor, Area, DeviceKind, EntryKind, EntryPath, Removal
 from tests.catalog.conftest import Uploader, blob_for, sign_in
 from tests.shared.journals import MemoryJournal
 
@@ -254,6 +255,42 @@ async def test_the_journal_has_each_manifest_before_it_commits(laptop: Uploader,
     assert added.blob is not None
     assert added.blob.digest == blob_for(b"1").digest.hex
     assert journal.chains[f"{laptop.scope.tenant.uuid}/tenant"][1][2].startswith(b'{"fact":"device"')
+
+
+async def test_a_change_of_several_devices_names_each_record_in_all_of_them(
+    laptop: Uploader, journal: MemoryJournal
+) -> None:
+    phone = Uploader(laptop.scope, (await laptop.scope.devices.create("phone", DeviceKind.PHONE)).id)
+    mine = (await laptop.add(("a.txt", b"1"))).entry_ids + (await phone.add(("b.txt", b"2"))).entry_ids
+    await laptop.scope.entries.delete(mine)
+    first, second = (
+        records.decode(journal.chains[f"{laptop.scope.tenant.uuid}/device-{device}"][2][2])[0]
+        for device in (laptop.device_id, phone.device_id)
+    )
+    assert isinstance(first, records.ManifestLine)
+    assert isinstance(second, records.ManifestLine)
+    assert first.commit == second.commit != ""
+    assert first.shared_with == second.shared_with == {str(laptop.device_id): 2, str(phone.device_id): 2}
+
+
+async def test_tokens_and_what_operators_decide_are_in_the_tenants_chain(
+    catalog: Catalog, laptop: Uploader, journal: MemoryJournal
+) -> None:
+    token_id, token = await laptop.scope.devices.create_token(laptop.device_id, "mine")
+    await laptop.scope.devices.revoke_token(laptop.device_id, token_id)
+    await catalog.system.set_quota(laptop.scope.tenant.id, 1234, Actor("operator", "root"))
+    await catalog.system.suspend(laptop.scope.tenant.id, Actor("operator", "root"))
+    chain = journal.chains[f"{laptop.scope.tenant.uuid}/tenant"]
+    _, made, revoked, quota, suspended = (records.decode(body)[0] for _, _, body in chain.values())
+    assert isinstance(made, records.TokenLine)
+    assert (made.id, made.device, made.label) == (token_id, laptop.device_id, "mine")
+    assert made.token_hash == token_hash(token)
+    assert isinstance(revoked, records.TokenRevokedLine)
+    assert revoked.id == token_id
+    assert isinstance(quota, records.TenantLine)
+    assert (quota.quota_bytes, quota.status) == (1234, "active")
+    assert isinstance(suspended, records.TenantLine)
+    assert (suspended.quota_bytes, suspended.status) == (1234, "suspended")
 
 
 async def test_a_journal_that_cannot_write_leaves_nothing(laptop: Uploader, journal: MemoryJournal) -> None:

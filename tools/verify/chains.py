@@ -15,7 +15,7 @@ def check_chains(backend: Backend, pace: Pace, report: Report) -> None:
         try:
             for record in journal.records(chain):
                 report.journal_records += 1
-                pace.read(len(record.body))
+                pace.read(len(record.body or b""))
         except CasError as error:
             if len(report.journal_faults) < LISTED_MAX:
                 report.journal_faults.append(str(error))
