@@ -6,6 +6,7 @@ They live here because `web` and `tools` may both import `catalog`, and nothing 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -33,6 +34,7 @@ class Settings:
 
     app_host: str
     app_port: int
+    proxy_addresses: tuple[str, ...]
     secret_key: str
     storage_root: Path
     mariadb_host: str
@@ -91,6 +93,16 @@ class _Reader:
             self.faults.append(f"{name} must be {want}.")
         return value.rstrip("/") if name.endswith("_URL") else value
 
+    def networks(self, name: str) -> tuple[str, ...]:
+        """Addresses and networks (10.0.0.0/8), separated by commas."""
+        found = tuple(part.strip() for part in self.values.get(name, "").split(",") if part.strip())
+        for part in found:
+            try:
+                ip_network(part)
+            except ValueError:
+                self.faults.append(f"{name} must be IP addresses or networks separated by commas; {part!r} is neither.")
+        return found
+
     def path(self, name: str) -> Path | None:
         value = self.values.get(name, "")
         return Path(value) if value else None
@@ -116,6 +128,7 @@ def _read(r: _Reader) -> Settings:
     return Settings(
         app_host=r.text("APP_HOST", "127.0.0.1"),
         app_port=r.number("APP_PORT", 5090, 1, 65535),
+        proxy_addresses=r.networks("PROXY_ADDRESSES"),
         secret_key=r.checked("SECRET_KEY", None, _is_secret, secret),
         storage_root=Path(
             r.checked("STORAGE_ROOT", None, _is_absolute, "an absolute path, e.g. /tank/backups/otb-cloud")

@@ -23,14 +23,14 @@ def test_every_tool_is_explained(name: str) -> None:
     assert f"tools/{name}" in OPERATIONS
 
 
-@pytest.mark.parametrize("name", ["cas", "catalog", "web", "tools", "sql", "tests"])
+@pytest.mark.parametrize("name", ["cas", "catalog", "web", "tools", "sql", "systemd", "tests"])
 def test_every_folder_has_its_place_in_the_architecture(name: str) -> None:
     assert f"`{name}/`" in (ROOT / "docs" / "architecture.md").read_text()
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_files_that_documents_name_exist(document: Path) -> None:
-    named = re.findall(r"`((?:docs|tests|tools|catalog|cas|web|sql)/[\w./-]+)`", document.read_text())
+    named = re.findall(r"`((?:docs|tests|tools|catalog|cas|web|sql|systemd)/[\w./-]+)`", document.read_text())
     missing = [name for name in named if not (ROOT / name).exists()]
     assert missing == []
 

@@ -18,8 +18,9 @@ from cas.errors import CasError
 from catalog.errors import CatalogError
 from catalog.settings import BadSettings, Settings, load_settings
 from web.app import create_app, open_services
-from web.limits import CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
+from web.limits import ALIVE_SECONDS, CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
 from web.protocol import Protocol
+from web.supervision import ALIVE, READY, STOPPING, inherited_listener, notify
 
 _DONE: Final = 0
 _FAILED: Final = 2
@@ -42,7 +43,7 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    with _listen(settings.app_host, settings.app_port) as listener:
+    with inherited_listener(os.environ) or _listen(settings.app_host, settings.app_port) as listener:
         async with open_services(settings) as held:
             config = uvicorn.Config(
                 create_app(settings, held),
@@ -55,7 +56,10 @@ async def _serve(settings: Settings) -> None:
                 access_log=False,
                 server_header=False,
                 date_header=True,
-                proxy_headers=False,
+                proxy_headers=bool(settings.proxy_addresses),
+                forwarded_allow_ips=list(settings.proxy_addresses),
+                callback_notify=_Reports(),
+                timeout_notify=ALIVE_SECONDS,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,
                 backlog=CONNECTIONS_WAITING_MAX,
@@ -63,8 +67,27 @@ async def _serve(settings: Settings) -> None:
             # Uvicorn raises the signal that stopped it once more when it is done; by then we only close what we opened.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
-            logging.getLogger("otb.web").info("serving on %s:%d", settings.app_host, settings.app_port)
-            await uvicorn.Server(config).serve(sockets=[listener])
+            logging.getLogger("otb.web").info("serving on %s:%d", *listener.getsockname()[:2])
+            await _Server(config).serve(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, which says when it begins to end."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        notify(STOPPING, os.environ)
+        await super().shutdown(sockets)
+
+
+class _Reports:
+    """Called once the server listens, and then every `ALIVE_SECONDS` while its event loop turns."""
+
+    def __init__(self) -> None:
+        self._state = READY
+
+    async def __call__(self) -> None:
+        notify(self._state, os.environ)
+        self._state = ALIVE
 
 
 def _listen(host: str, port: int) -> socket.socket:

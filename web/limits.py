@@ -109,6 +109,8 @@ HEADERS_SECONDS_MAX: Final = 10
 """From the connection, or a request's first byte, until its headers are complete."""
 DATABASE_WAIT_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 50
+ALIVE_SECONDS: Final = 5
+"""How often systemd's watchdog hears of us."""
 KEEP_ALIVE_SECONDS: Final = 15
 CONNECTIONS_WAITING_MAX: Final = 2_048
 DOWNLOAD_LOG_SECONDS: Final = 600

@@ -42,6 +42,8 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
         ("PUBLIC_URL", "http://cloud.example.com", "PUBLIC_URL must be an https URL"),
         ("PUBLIC_URL", "https://cloud.example.com/path", "PUBLIC_URL must be an https URL"),
         ("OTB_PORTAL_URL", "portal", "OTB_PORTAL_URL must be an http(s) URL"),
+        ("PROXY_ADDRESSES", "10.0.0.5, mintme", "PROXY_ADDRESSES must be IP addresses or networks"),
+        ("PROXY_ADDRESSES", "10.0.0.5/8", "PROXY_ADDRESSES must be"),
         ("TIME_ZONE_DEFAULT", "Mars/Olympus", "TIME_ZONE_DEFAULT must be a time zone"),
         ("MARIADB_DB", "a`b", "MARIADB_DB must be letters"),
         ("OTB_CLOUD_SETTINGS", "/nonexistent", "which is not a file"),

@@ -4,6 +4,7 @@ import socket
 import time
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -17,10 +18,12 @@ START_SECONDS_MAX: Final = 30.0
 class Service:
     """`python -m web` on a free loopback port, with a database and a store of its own. Use it from the main thread."""
 
-    def __init__(self, given: GivenSettings, folder: Path) -> None:
+    def __init__(self, given: GivenSettings, folder: Path, public_url: str | None = None) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.given = given.with_values(APP_HOST="127.0.0.1", APP_PORT=str(self.port), PUBLIC_URL=self.url)
+        public_url = public_url or self.url
+        self._host = urlsplit(public_url).netloc
+        self.given = given.with_values(APP_HOST="127.0.0.1", APP_PORT=str(self.port), PUBLIC_URL=public_url)
         self.settings: Settings = self.given.settings
         self.log_file = folder / f"web-{self.port}.log"
         self._child: Child | None = None
@@ -86,7 +89,7 @@ class Service:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx2.get(f"{self.url}/readyz", timeout=5).status_code == 200
+            return httpx2.get(f"{self.url}/readyz", headers={"Host": self._host}, timeout=5).status_code == 200
         except httpx2.TransportError:  # not listening yet: asked again until the deadline
             return False
 

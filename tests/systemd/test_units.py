@@ -1,0 +1,51 @@
+"""The units are such as systemd takes without a complaint, and leave a process little to do harm with."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "systemd"
+UNITS: Final = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".service", ".socket", ".timer"})
+SERVICES: Final = [name for name in UNITS if name.endswith(".service")]
+EXPOSURE_TENTHS_MAX: Final = 15
+
+
+@pytest.fixture(scope="module")
+def units(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The units with this interpreter in place of the installed one, which verify wants to find."""
+    folder = tmp_path_factory.mktemp("units")
+    for name in UNITS:
+        text = (FOLDER / name).read_text("utf-8")
+        (folder / name).write_text(text.replace("/opt/otb_cloud/app/.venv/bin/python", sys.executable), "utf-8")
+    return folder
+
+
+def analyse(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    systemd_analyze = shutil.which("systemd-analyze")
+    assert systemd_analyze
+    return subprocess.run([systemd_analyze, *arguments], capture_output=True, text=True, check=False)
+
+
+def test_verify_has_nothing_to_say(units: Path) -> None:
+    named = [units / re.sub(r"@\.service$", "@1.service", name) for name in UNITS]
+    done = analyse("verify", "--man=no", "--recursive-errors=no", *named)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_exposed_little(units: Path, name: str) -> None:
+    done = analyse("security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_TENTHS_MAX}", units / name)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_secrets_come_as_a_credential(name: str) -> None:
+    text = (FOLDER / name).read_text("utf-8")
+    assert "LoadCredential=settings:/opt/otb_cloud/.env" in text
+    assert "OTB_CLOUD_SETTINGS=%d/settings" in text
+    assert "EnvironmentFile" not in text
