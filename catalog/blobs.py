@@ -38,7 +38,7 @@ class Blobs:
         """Raise `QuotaExceeded` if `wanted_bytes` more would not fit now. The commit checks again."""
         self._scope.require_customer("upload")
         if await self._counted() + wanted_bytes > self._scope.tenant.quota_bytes:
-            await self._scope.database.run(self._drop_expired)
+            await self.drop_expired()
             counted = await self._counted()
             if counted + wanted_bytes > self._scope.tenant.quota_bytes:
                 raise QuotaExceeded(self._scope.tenant.quota_bytes, counted, wanted_bytes)
@@ -53,10 +53,15 @@ class Blobs:
             )
         return int(row[0]) if row else 0
 
-    async def _drop_expired(self, tx: Transaction) -> None:
+    async def drop_expired(self) -> int:
+        """Leases that ran out are gone; a bounded number at once. Returns how many."""
+        return await self._scope.database.run(self._drop_expired)
+
+    async def _drop_expired(self, tx: Transaction) -> int:
         ledger = await lock_ledger(tx, self._scope.tenant)
-        await drop_expired(tx, ledger)
+        dropped = await drop_expired(tx, ledger)
         await ledger.store(tx)
+        return dropped
 
     async def missing(self, digests: Sequence[Digest]) -> list[Digest]:
         """Which of these the tenant has yet to send: what it does not possess, or what is damaged."""

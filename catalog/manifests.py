@@ -40,7 +40,7 @@ class Manifests:
             if live is None:
                 raise NotFound("device")
             rows = await tx.fetch_all(
-                "SELECT sequence, at, actor_kind, actor, note, added, removed, size_bytes FROM manifest"
+                "SELECT sequence, at, actor_kind, actor, note, added, removed, size_bytes, purged FROM manifest"
                 " WHERE tenant_id = %s AND device_id = %s AND sequence < %s ORDER BY sequence DESC LIMIT %s",
                 (*key, before, limit + 1),
             )

@@ -12,6 +12,7 @@ from cas.blob import Blob
 from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
+from catalog.candidates import enqueue
 from catalog.database import Transaction
 from catalog.ledger import Ledger
 
@@ -104,6 +105,7 @@ async def drop_expired(tx: Transaction, ledger: Ledger) -> int:
         await tx.execute(
             f"DELETE FROM possession WHERE tenant_id = {ledger.tenant.id:d} AND blob_id IN ({id_list(part)})"
         )
+        await enqueue(tx, part)
     ledger.leased_bytes = max(0, ledger.leased_bytes - sum(size for _, size in rows))
     return len(rows)
 

@@ -8,6 +8,8 @@ from catalog.entries import Entries
 from catalog.exports import Exports
 from catalog.holdings import Holdings
 from catalog.manifests import Manifests
+from catalog.purge import Purge
+from catalog.retention import Retentions
 from catalog.scope import Scope
 from catalog.search import Search
 from catalog.trees import Trees
@@ -28,6 +30,8 @@ class TenantScope:
         self.exports = Exports(scope)
         self.holdings = Holdings(scope)
         self.manifests = Manifests(scope)
+        self.purge = Purge(scope)
+        self.retention = Retentions(scope)
         self.search = Search(scope)
         self.trees = Trees(scope)
         self.uploads = Uploads(scope)

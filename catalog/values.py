@@ -334,7 +334,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One change set of one device. `sequence` counts from 1 in the device."""
+    """One change set of one device. `sequence` counts from 1 in the device. `purged`: entries that it removed for good,
+    so that moments before it may show less than there was."""
 
     device_id: int
     sequence: int
@@ -345,6 +346,7 @@ class Manifest:
     added: int
     removed: int
     size_bytes: int
+    purged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +361,34 @@ class CommitResult:
     removed: int
     entry_ids: list[int]
     is_new: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge removed for good: entries of any kind, files among them (with all their versions), and the bytes
+    that no longer count in the quota."""
+
+    entries: int = 0
+    files: int = 0
+    freed_bytes: int = 0
+
+    def __add__(self, other: "Purged") -> "Purged":
+        return Purged(
+            self.entries + other.entries, self.files + other.files, self.freed_bytes + other.freed_bytes
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """The owner's rule for replaced versions: of each file the newest `versions_kept` stay, and all that were replaced
+    within the last `days_kept` days. None: that half keeps nothing by itself; None in both: all stay for ever."""
+
+    versions_kept: int | None = None
+    days_kept: int | None = None
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.versions_kept is None and self.days_kept is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,5 +25,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.entry TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export_member TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.scrub_run TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.sweep_candidate TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.sweep_run TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.retention TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.connection TO {user};
 GRANT SELECT, INSERT, DELETE ON {db}.connection_guess TO {user};

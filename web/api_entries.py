@@ -74,13 +74,13 @@ async def rename_entry(request: Request, caller: Caller) -> Response:
 
 async def delete_entries(request: Request, caller: Caller) -> Response:
     """Into the hold; folders with their content; all or none."""
-    results = await caller.scope.entries.delete(await _ids(request))
+    results = await caller.scope.entries.delete(await selected_ids(request))
     return json_answer({"removed": sum(result.removed for result in results)})
 
 
 async def recover_entries(request: Request, caller: Caller) -> Response:
     """Out of the hold, to their places; all or none."""
-    results = await caller.scope.entries.recover(await _ids(request))
+    results = await caller.scope.entries.recover(await selected_ids(request))
     return json_answer({"recovered": sum(result.added for result in results)})
 
 
@@ -91,5 +91,6 @@ async def search(request: Request, caller: Caller) -> Response:
     return json_answer(entries_json(page))
 
 
-async def _ids(request: Request) -> list[int]:
+async def selected_ids(request: Request) -> list[int]:
+    """The entries that the body names. Raises `BadRequest`, `NotFound`."""
     return [parse_id(text, "file") for text in (await read_json(request, Selection)).entries]

@@ -385,6 +385,21 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             body=_json_body("Selection"),
         )
     },
+    "/api/v1/entries/purge": {
+        "post": _change(
+            f"Delete up to {ENTRY_IDS_MAX:,} entries for good: the owner alone, signed in",
+            {"200": _answer("Purged", "What is gone. It cannot be recovered.")} | _ABSENT,
+            body=_json_body("Selection"),
+        )
+    },
+    "/api/v1/retention": {
+        "get": _get("How long old versions are kept", {"200": _answer("Retention", "The rule.")}),
+        "put": _change(
+            "Change how long old versions are kept: the owner alone, signed in",
+            {"200": _answer("Retention", "The rule from now on; what it does not keep goes with the next sweep.")},
+            body=_json_body("Retention"),
+        ),
+    },
     "/api/v1/entries/{entry}": {"get": _get("One entry", {"200": _answer("Entry", "It.")} | _ABSENT, _ENTRY)},
     "/api/v1/entries/{entry}/content": {
         "get": _get("Download an entry, also an old version", _RANGED | _ABSENT, _ENTRY, _INLINE, *_RANGE)

@@ -162,6 +162,15 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Renaming": record({"entries": {**list_of(ID, 1), "minItems": 1}, "base_name": TEXT}),
     "Removed": record({"removed": COUNT}),
     "Recovered": record({"recovered": COUNT}),
+    "Purged": {
+        **record({"purged": COUNT, "files": COUNT, "freed": COUNT}),
+        "description": "`purged` entries of any kind, `files` with all their versions, `freed` bytes of your space.",
+    },
+    "Retention": {
+        **record({"versions": nullable(COUNT), "days": nullable(COUNT)}),
+        "description": "Of each file the newest `versions` old versions are kept, and all that were replaced within the"
+        " last `days` days. Both null: all, for ever.",
+    },
     "Uploaded": record({"entry": ID, "digest": DIGEST, "size": COUNT, "deduplicated": FLAG}),
     "Manifest": record(
         {

@@ -156,6 +156,12 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     assert zipped.headers["etag"] == export["etag"]
     removed = call("post", "/api/v1/entries/delete", status=200, json={"entries": [renamed["entries"][0]["id"]]})
     assert removed == {"removed": 1}
+    purged = call("post", "/api/v1/entries/purge", status=200, json={"entries": [renamed["entries"][0]["id"]]})
+    assert (purged["files"], purged["freed"] > 0) == (1, True)
+    call("get", "/api/v1/exports/{export}/{name}.zip", status=410, export=export["export"], name="x")
+    rule = call("put", "/api/v1/retention", status=200, json={"versions": 5, "days": None})
+    assert call("get", "/api/v1/retention", status=200) == rule == {"versions": 5, "days": None}
+    call("put", "/api/v1/retention", status=400, json={"versions": -1, "days": None})
     call("delete", device_path, status=409, device=device)
     spare = call("post", devices, status=201, json={"name": "spare"})["id"]
     call("delete", device_path, status=204, device=spare)
