@@ -46,7 +46,9 @@ class Settings:
     mariadb_admin_user: str
     mariadb_admin_password: str
     otb_portal_shared_secret: str
+    otb_portal_shared_secret_before: str
     otb_portal_public_key_file: Path | None
+    otb_portal_public_key_file_before: Path | None
     otb_portal_allowed_skew_seconds: int
     otb_portal_url: str
     public_url: str
@@ -142,7 +144,9 @@ def _read(r: _Reader) -> Settings:
         mariadb_admin_user=r.text("MARIADB_ADMIN_USER", "root"),
         mariadb_admin_password=r.text("MARIADB_ADMIN_PASSWORD", ""),
         otb_portal_shared_secret=r.checked("OTB_PORTAL_SHARED_SECRET", None, _is_secret, secret),
+        otb_portal_shared_secret_before=r.checked("OTB_PORTAL_SHARED_SECRET_BEFORE", "", _is_secret, secret),
         otb_portal_public_key_file=r.path("OTB_PORTAL_PUBLIC_KEY_FILE"),
+        otb_portal_public_key_file_before=r.path("OTB_PORTAL_PUBLIC_KEY_FILE_BEFORE"),
         otb_portal_allowed_skew_seconds=r.number("OTB_PORTAL_ALLOWED_SKEW_SECONDS", 300, 0, 3600),
         otb_portal_url=r.checked("OTB_PORTAL_URL", "https://portal.outsidethebox.top", _is_url, "an http(s) URL"),
         public_url=r.checked("PUBLIC_URL", "https://otb-cloud.outsidethebox.top", _is_public_url, _PUBLIC),

@@ -58,11 +58,15 @@ class HandoffRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HandoffVerifier:
-    """Verifies tokens under one key. `skew_seconds` is leeway on `iat` and on `exp`."""
+    """Verifies tokens under one key, and while keys are exchanged under the one before as well.
+
+    `skew_seconds` is leeway on `iat` and on `exp`.
+    """
 
     algorithm: str
     key: str | bytes | Ed25519PublicKey
     skew_seconds: int
+    key_before: str | bytes | Ed25519PublicKey | None = None
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "HandoffVerifier":
@@ -71,9 +75,12 @@ class HandoffVerifier:
         Raises `BadSettings` for a key file that is none.
         """
         skew_seconds = settings.otb_portal_allowed_skew_seconds
-        if settings.otb_portal_public_key_file is not None:
-            return cls("EdDSA", _public_key(settings.otb_portal_public_key_file), skew_seconds)
-        return cls("HS256", settings.otb_portal_shared_secret, skew_seconds)
+        file, before = settings.otb_portal_public_key_file, settings.otb_portal_public_key_file_before
+        if file is not None:
+            return cls("EdDSA", _public_key(file), skew_seconds, _public_key(before) if before else None)
+        return cls(
+            "HS256", settings.otb_portal_shared_secret, skew_seconds, settings.otb_portal_shared_secret_before or None
+        )
 
     def verify(self, token: str) -> HandoffClaims:
         """The token's claims. Raises `HandoffRefused`."""
@@ -81,13 +88,19 @@ class HandoffVerifier:
             raise HandoffRefused(Refusal.MISSING, "No handoff token came.")
         if len(token) > HANDOFF_TOKEN_BYTES_MAX:
             raise HandoffRefused(Refusal.MALFORMED, "The token is longer than a handoff can be.")
-        return _claims(self._payload(token), self.skew_seconds)
+        try:
+            payload = self._payload(token, self.key)
+        except HandoffRefused as refused:
+            if refused.reason is not Refusal.FORGED or self.key_before is None:
+                raise
+            payload = self._payload(token, self.key_before)
+        return _claims(payload, self.skew_seconds)
 
-    def _payload(self, token: str) -> dict[str, Any]:
+    def _payload(self, token: str, key: str | bytes | Ed25519PublicKey) -> dict[str, Any]:
         try:
             return jwt.decode(
                 token,
-                self.key,
+                key,
                 algorithms=[self.algorithm],
                 audience=AUDIENCE,
                 issuer=ISSUER,

@@ -53,6 +53,24 @@ def refusal(token: str, verifier: HandoffVerifier = VERIFIER) -> Refusal:
     return caught.value.reason
 
 
+def test_while_keys_are_exchanged_both_are_good_and_no_third() -> None:
+    both = HandoffVerifier("HS256", "n" * 32, SKEW_SECONDS, SECRET)
+    assert both.verify(signed()).billing_client == "1001"
+    assert both.verify(jwt.encode(claims(), "n" * 32, "HS256")).billing_client == "1001"
+    assert refusal(jwt.encode(claims(), "t" * 32, "HS256"), both) is Refusal.FORGED
+    assert refusal(signed(exp=int(time.time()) - SKEW_SECONDS - 1, iat=int(time.time()) - SKEW_SECONDS - 60), both) is (
+        Refusal.EXPIRED
+    )
+
+
+def test_the_key_before_comes_from_the_settings(tmp_path: Path) -> None:
+    values = values_for(tmp_path, tmp_path, "x") | {"OTB_PORTAL_SHARED_SECRET_BEFORE": SECRET}
+    verifier = HandoffVerifier.from_settings(load_settings(values, tmp_path / "none"))
+    assert verifier.verify(signed()).subject == "7"
+    with pytest.raises(BadSettings, match="OTB_PORTAL_SHARED_SECRET_BEFORE must be"):
+        load_settings(values | {"OTB_PORTAL_SHARED_SECRET_BEFORE": "short"}, tmp_path / "none")
+
+
 def test_a_good_token_tells_who_comes() -> None:
     found = VERIFIER.verify(signed())
     assert (found.billing_client, found.subject, found.role) == ("1001", "7", Role.OWNER)
