@@ -20,7 +20,7 @@ LAST_DAY: Final = date(2200, 12, 31)
 """Nanoseconds since 1970 fit 64 bits from 1677 to 2262."""
 
 _DATE_COLUMN: Final = {
-    DateKind.TAKEN: "e.dated_ns",
+    DateKind.TAKEN: "IFNULL(e.taken_ns, e.mtime_ns)",
     DateKind.MODIFIED: "e.mtime_ns",
     DateKind.UPLOADED: "e.added_at",
 }
