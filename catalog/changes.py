@@ -69,6 +69,21 @@ class RenameEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveEntry:
+    """Another folder of the same area for a live entry, under its name; made where it is missing."""
+
+    entry_id: int
+    directory: EntryPath
+
+
+@dataclass(frozen=True, slots=True)
+class RevertEntry:
+    """The content of an old version, again, at the place where its file is now."""
+
+    entry_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteEntry:
     """Into the hold; a directory with all that is in it."""
 
@@ -83,5 +98,5 @@ class RecoverEntry:
 
 
 PathChange = AddFile | AddKnown | AddDirectory | AddLink | RemovePath
-EntryChange = RenameEntry | DeleteEntry | RecoverEntry
+EntryChange = RenameEntry | MoveEntry | RevertEntry | DeleteEntry | RecoverEntry
 Change = PathChange | EntryChange

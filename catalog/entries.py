@@ -6,10 +6,18 @@ from typing import Final
 
 from catalog import clock, cursors
 from catalog.blob_rows import BLOB_COLUMNS, blob_of
-from catalog.changes import DeleteEntry, EntryChange, RecoverEntry, RenameEntry
+from catalog.changes import (
+    AddDirectory,
+    DeleteEntry,
+    EntryChange,
+    MoveEntry,
+    RecoverEntry,
+    RenameEntry,
+    RevertEntry,
+)
 from catalog.commit import commit
 from catalog.database import Row, Transaction
-from catalog.errors import BadRequest, NotFound, TooMany
+from catalog.errors import BadRequest, Conflict, NameTaken, NotFound, TooMany
 from catalog.names import media_type, split_extension
 from catalog.paths import directory_paths, root_id
 from catalog.scope import Scope
@@ -177,6 +185,33 @@ class Entries:
             self._scope, {entry.device_id: [RenameEntry(entry_id, name)]}, "rename", f"{entry.path} → {_text(name)}"
         )
         return await self.get(done[entry.device_id].entry_ids[0])
+
+    async def move(self, entry_ids: Sequence[int], directory: EntryPath) -> list[Entry]:
+        """Into another folder of the same device and area, which is made where it is missing; all or none.
+
+        Raises NotFound, Conflict (several devices or areas, a folder into itself), NameTaken, BadPath.
+        """
+        entries = await self.by_ids(entry_ids)
+        if len({(entry.device_id, entry.area) for entry in entries}) > 1:
+            raise Conflict("These lie on several devices, or in originals and derived. Move those of one at a time.")
+        device_id, count = entries[0].device_id, len(entries)
+        what = str(entries[0].path) + (f" and {count - 1:,} more" if count > 1 else "")
+        changes = [MoveEntry(entry.id, directory) for entry in entries]
+        done = await commit(self._scope, {device_id: changes}, "move", f"{what} → /{directory}")
+        return await self.by_ids(done[device_id].entry_ids)
+
+    async def create_folder(self, device_id: int, path: EntryPath) -> Entry:
+        """A new folder in originals, and those above it that are missing. Raises NotFound, Conflict, NameTaken."""
+        done = (await commit(self._scope, {device_id: [AddDirectory(path)]}, "folder", str(path)))[device_id]
+        if done.manifest is None:
+            raise NameTaken(f"There is a folder named “{_text(path.name)}” here already. Choose another name.")
+        return await self.get(done.entry_ids[0])
+
+    async def revert(self, entry_id: int) -> Entry:
+        """A file takes the content of this old version of it again, as a new version. Raises NotFound, Conflict."""
+        old = await self.get(entry_id)
+        done = await commit(self._scope, {old.device_id: [RevertEntry(entry_id)]}, "revert", str(old.path))
+        return await self.get(done[old.device_id].entry_ids[0])
 
     async def delete(self, entry_ids: Sequence[int]) -> list[CommitResult]:
         """Into the hold, directories with their content; all or none. Raises `NotFound` for any that is not live."""

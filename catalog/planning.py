@@ -15,17 +15,20 @@ from catalog.changes import (
     AddLink,
     Change,
     DeleteEntry,
+    EntryChange,
+    MoveEntry,
     PathChange,
     RecoverEntry,
     RemovePath,
     RenameEntry,
+    RevertEntry,
 )
-from catalog.errors import BadRequest, Conflict, NameTaken, NotFound, NotPossessed
+from catalog.errors import BadPath, BadRequest, Conflict, NameTaken, NotFound, NotPossessed
 from catalog.ledger import Ledger
 from catalog.names import numbered
 from catalog.possession import Possessed
 from catalog.tree import Node, Tree
-from catalog.values import Area, EntryKind, EntryPath, Removal
+from catalog.values import PATH_BYTES_MAX, PATH_LEVELS_MAX, Area, EntryKind, EntryPath, Removal
 
 
 @dataclass(slots=True)
@@ -65,15 +68,10 @@ class Plan:
             case RemovePath():
                 await self._remove_path(change)
                 return None
-            case DeleteEntry(entry_id):
-                await self._delete_entry(entry_id)
-                return None
-            case RenameEntry(entry_id, name):
-                return await self._rename(entry_id, name)
-            case RecoverEntry(entry_id):
-                return await self._recover_entry(entry_id)
-            case _:
+            case AddFile() | AddKnown() | AddDirectory() | AddLink():
                 return await self._add_path(change)
+            case _:
+                return await self._apply_to_entry(change)
 
     # -- adding by path ---------------------------------------------------------------------------------------------
 
@@ -185,6 +183,20 @@ class Plan:
 
     # -- by entry ---------------------------------------------------------------------------------------------------
 
+    async def _apply_to_entry(self, change: EntryChange) -> Node | None:
+        match change:
+            case DeleteEntry(entry_id):
+                await self._delete_entry(entry_id)
+                return None
+            case RenameEntry(entry_id, name):
+                return await self._rename(entry_id, name)
+            case MoveEntry(entry_id, directory):
+                return await self._move(entry_id, directory)
+            case RevertEntry(entry_id):
+                return await self._revert(entry_id)
+            case RecoverEntry(entry_id):
+                return await self._recover_entry(entry_id)
+
     async def _live_entry(self, entry_id: int) -> Node:
         node = await self.tree.entry(entry_id)
         if node is None or node.removal is not None:
@@ -202,6 +214,57 @@ class Plan:
         self.counts.replaced += 1
         self._end(node, Removal.RENAMED)
         return self._begin(replace(node, id=0, name=name))
+
+    async def _move(self, entry_id: int, directory: EntryPath) -> Node:
+        node = await self._live_entry(entry_id)
+        if node.kind is EntryKind.DIRECTORY:
+            await self._check_may_hold(directory, node)
+        parent_id = await self._directory(directory.names, node.area)
+        if parent_id == node.parent_id:
+            self.counts.unchanged += 1
+            return node
+        await self.tree.load(parent_id, [node.name])
+        if self.tree.get(parent_id, node.name) is not None:
+            raise NameTaken(
+                f"There is a file or folder named “{_shown(node.name)}” in that folder already. Rename one of them."
+            )
+        self.counts.replaced += 1
+        self._end(node, Removal.RENAMED)
+        return self._begin(replace(node, id=0, parent_id=parent_id))
+
+    async def _check_may_hold(self, directory: EntryPath, moved: Node) -> None:
+        """Whether a folder may go into this one: not into itself, nor so deep that a path in it gets too long."""
+        parent_id = await self.tree.root(moved.area)
+        for name in directory.names:
+            await self.tree.load(parent_id, [name])
+            step = self.tree.get(parent_id, name)
+            if step is None or step.kind is not EntryKind.DIRECTORY:
+                break
+            if step.node_id == moved.node_id:
+                raise Conflict("A folder cannot be moved into itself. Choose another one.")
+            parent_id = step.node_id
+        levels, path_bytes = await self.tree.reach_below(moved.node_id)
+        if len(directory.names) + 1 + levels > PATH_LEVELS_MAX:
+            raise BadPath(f"A path has at most {PATH_LEVELS_MAX} levels. Choose a folder further up.")
+        if len(directory.raw) + len(moved.name) + 2 + path_bytes > PATH_BYTES_MAX:
+            raise BadPath(f"A path has at most {PATH_BYTES_MAX:,} bytes. Choose a folder further up.")
+
+    async def _revert(self, entry_id: int) -> Node:
+        old = await self.tree.entry(entry_id)
+        if old is None or old.kind is not EntryKind.FILE:
+            raise NotFound("version")
+        live = await self.tree.live_of(old.node_id)
+        if live is None:
+            raise Conflict("This file was deleted. Recover it first, then take the version that you want.")
+        if live.blob_id == old.blob_id:
+            self.counts.unchanged += 1
+            return live
+        self.counts.replaced += 1
+        self._end(live, Removal.REPLACED)
+        self.charged_bytes += old.size_bytes
+        return self._begin(
+            replace(old, id=0, parent_id=live.parent_id, name=live.name, area=live.area, removed_seq=None, removal=None)
+        )
 
     async def _delete_entry(self, entry_id: int) -> None:
         node = await self._live_entry(entry_id)

@@ -12,6 +12,7 @@ from catalog.purge import Purge
 from catalog.retention import Retentions
 from catalog.scope import Scope
 from catalog.search import Search
+from catalog.trail import Trail
 from catalog.trees import Trees
 from catalog.uploads import Uploads
 from catalog.values import Actor, Tenant, Usage, UsedGrant
@@ -33,6 +34,7 @@ class TenantScope:
         self.purge = Purge(scope)
         self.retention = Retentions(scope)
         self.search = Search(scope)
+        self.trail = Trail(scope)
         self.trees = Trees(scope)
         self.uploads = Uploads(scope)
 

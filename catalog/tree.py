@@ -168,6 +168,44 @@ class Tree:
         wanted = set(parents)
         return [n for n in self._live.values() if n is not None and n.id == 0 and n.parent_id in wanted]
 
+    async def live_of(self, node_id: int) -> Node | None:
+        """The live entry of a file's place, whatever its name is now; with its name loaded."""
+        row = await self._tx.fetch_one(
+            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = %s AND node_id = %s AND device_id = %s"
+            " AND removed_key = 0",
+            (self._tenant_id, node_id, self.device_id),
+        )
+        if row is None:
+            return None
+        node = node_of(row)
+        await self.load(node.parent_id, [node.name])
+        return node
+
+    async def reach_below(self, node_id: int) -> tuple[int, int]:
+        """How far the live content of a directory reaches below it: levels, and bytes of the longest path, slashes
+        between its names included."""
+        levels, longest = 0, 0
+        level = {node_id: 0}
+        while level:
+            deeper: dict[int, int] = {}
+            is_empty = True
+            for start in range(0, len(level), NAMES_PER_QUERY):
+                part = list(level)[start : start + NAMES_PER_QUERY]
+                marks = ",".join(["%s"] * len(part))
+                within = f"FROM entry WHERE tenant_id = %s AND removed_key = 0 AND parent_id IN ({marks})"
+                for parent_id, name_bytes in await self._tx.fetch_all(
+                    f"SELECT parent_id, MAX(LENGTH(name)) {within} GROUP BY parent_id", (self._tenant_id, *part)
+                ):
+                    is_empty = False
+                    longest = max(longest, level[parent_id] + name_bytes)
+                for parent_id, child_id, name_bytes in await self._tx.fetch_all(
+                    f"SELECT parent_id, node_id, LENGTH(name) {within} AND kind = 'directory'", (self._tenant_id, *part)
+                ):
+                    deeper[child_id] = level[parent_id] + name_bytes + 1
+            levels += not is_empty
+            level = deeper
+        return levels, longest
+
     async def latest_directory(self, node_id: int) -> Node | None:
         """The newest entry of a directory, live or not; None for a root."""
         row = await self._tx.fetch_one(

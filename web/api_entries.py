@@ -5,12 +5,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.errors import BadRequest
-from catalog.values import Area, parse_name
+from catalog.values import Area, EntryPath, parse_name
 from web.answers import json_answer
 from web.bodies import field, read_json
 from web.downloads import content_answer
 from web.parameters import choice, cursor_of, page_limit, parse_id, path_id, query_of
-from web.queries import directory_of, search_query
+from web.queries import directory_of, path_of, search_query
 from web.sessions import Caller
 from web.shapes import entries_json, entry_json
 from web.times import parse_moment
@@ -25,6 +25,18 @@ class Renaming(msgspec.Struct, forbid_unknown_fields=True):
 
     entries: list[str]
     base_name: str
+
+
+class Moving(msgspec.Struct, forbid_unknown_fields=True):
+    """`directory`: a path from the root of the entries' area, "" for the root; or `directory_bytes`."""
+
+    entries: list[str]
+    directory: str = ""
+    directory_bytes: str = ""
+
+
+class NewFolder(msgspec.Struct, forbid_unknown_fields=True):
+    path: str
 
 
 async def list_entries(request: Request, caller: Caller) -> Response:
@@ -70,6 +82,29 @@ async def rename_entry(request: Request, caller: Caller) -> Response:
         raise BadRequest("Rename one entry at a time.")
     entry = await caller.scope.entries.rename(parse_id(wanted.entries[0], "file"), parse_name(wanted.base_name))
     return json_answer({"entries": [entry_json(entry)]})
+
+
+async def move_entries(request: Request, caller: Caller) -> Response:
+    """Into another folder of the same device and area; all or none."""
+    wanted = await read_json(request, Moving)
+    ids = [parse_id(text, "file") for text in wanted.entries]
+    directory = path_of(wanted.directory, wanted.directory_bytes, "directory_bytes")
+    return json_answer({"entries": [entry_json(entry) for entry in await caller.scope.entries.move(ids, directory)]})
+
+
+async def create_folder(request: Request, caller: Caller) -> Response:
+    """A folder in a device's originals, with those above it."""
+    wanted = await read_json(request, NewFolder)
+    entry = await caller.scope.entries.create_folder(path_id(request, "device"), EntryPath.parse(wanted.path))
+    return json_answer(entry_json(entry), 201)
+
+
+async def revert_entry(request: Request, caller: Caller) -> Response:
+    """A file has the content of this old version again."""
+    ids = await selected_ids(request)
+    if len(ids) != 1:
+        raise BadRequest("Bring back one version at a time.")
+    return json_answer({"entries": [entry_json(await caller.scope.entries.revert(ids[0]))]})
 
 
 async def delete_entries(request: Request, caller: Caller) -> Response:

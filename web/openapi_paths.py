@@ -241,6 +241,14 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             _limit(PAGE_ITEMS_MAX),
         )
     },
+    "/api/v1/devices/{device}/folders": {
+        "post": _change(
+            "Make a folder in originals, with those above it that are missing",
+            {"201": _answer("Entry", "The folder.")} | _ABSENT | _TAKEN,
+            _DEVICE,
+            body=_json_body("NewFolder"),
+        )
+    },
     "/api/v1/devices/{device}/tree": {
         "get": _get(
             "Everything below a folder, now or at a moment, as a restore reads it",
@@ -369,6 +377,25 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             "Give one entry another base name",
             {"200": _answer("Renamed", "The entry, under its new id.")} | _ABSENT | _TAKEN,
             body=_json_body("Renaming"),
+        )
+    },
+    "/api/v1/entries/move": {
+        "post": _change(
+            f"Move up to {ENTRY_IDS_MAX:,} entries into another folder of the same device and area",
+            {"200": _answer("Moved", "The entries, under their new ids.")} | _ABSENT | _TAKEN,
+            body=_json_body("Moving"),
+        )
+    },
+    "/api/v1/entries/revert": {
+        "post": _change(
+            "Bring back an old version of a file, as a new version",
+            {
+                "200": _answer("Moved", "The file's new entry."),
+                "507": _problem("The account's space is full. Nothing changed."),
+            }
+            | _ABSENT
+            | _TAKEN,
+            body=_json_body("Selection"),
         )
     },
     "/api/v1/entries/delete": {

@@ -158,6 +158,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
     },
     "Tree": page_of("entries", "TreeEntry"),
     "Renamed": record({"entries": list_of(ref("Entry"))}),
+    "Moved": record({"entries": list_of(ref("Entry"))}),
+    "Moving": record(
+        {"entries": list_of(ID, 10_000)},
+        {"directory": PATH, "directory_bytes": BASE64URL},
+    ),
+    "NewFolder": record({"path": PATH}),
     "Selection": record({"entries": list_of(ID, 10_000)}),
     "Renaming": record({"entries": {**list_of(ID, 1), "minItems": 1}, "base_name": TEXT}),
     "Removed": record({"removed": COUNT}),

@@ -24,9 +24,9 @@ def search_query(query: Form) -> SearchQuery:
 
 def directory_of(query: Form) -> EntryPath:
     """`directory`, or `directory_bytes` for one that is not UTF-8; the area's root where neither is set."""
-    raw = field(query, "directory_bytes")
-    return (
-        EntryPath.parse_bytes(from_base64url(raw, "directory_bytes"))
-        if raw
-        else EntryPath.parse(field(query, "directory"))
-    )
+    return path_of(field(query, "directory"), field(query, "directory_bytes"), "directory_bytes")
+
+
+def path_of(text: str, raw: str, name: str) -> EntryPath:
+    """A path as text, or the same as base64url (called `name` in what is said) where it is not UTF-8."""
+    return EntryPath.parse_bytes(from_base64url(raw, name)) if raw else EntryPath.parse(text)

@@ -147,10 +147,17 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     (photo,) = call("get", f"{device_path}/entries", status=200, device=device, query={"directory": "photos"})[
         "entries"
     ]
+    folder = call("post", f"{device_path}/folders", status=201, device=device, json={"path": "sorted/best"})
+    call("post", f"{device_path}/folders", status=409, device=device, json={"path": "sorted/best"})
+    moving = {"entries": [photo["id"]], "directory": "sorted/best"}
+    (photo,) = call("post", "/api/v1/entries/move", status=200, json=moving)["entries"]
+    assert photo["path"] == f"{folder['path']}/a.jpg"
+    (photo,) = call("post", "/api/v1/entries/revert", status=200, json={"entries": [entry]})["entries"]
+    assert photo["path"] == "sorted/best/a.jpg"
     renaming = {"entries": [photo["id"]], "base_name": "renamed"}
     renamed = call("post", "/api/v1/entries/rename", status=200, json=renaming)
     assert renamed["entries"][0]["name"] == "renamed.jpg"
-    export = call("post", "/api/v1/exports", status=201, json={"device": device, "directory": "photos"})
+    export = call("post", "/api/v1/exports", status=201, json={"device": device, "directory": "sorted"})
     zipped = owner.get(export["url"])
     assert (zipped.status_code, len(zipped.content)) == (200, export["size_bytes"])
     assert zipped.headers["etag"] == export["etag"]

@@ -19,6 +19,7 @@ ADDS_A_SLASH = "/files/{device}/{area}"
 WITH_IDS = [o for o in OPERATIONS if "{" in o.path and o.reach is not Reach.ANYONE and o.path != ADDS_A_SLASH]
 
 BODIES: dict[tuple[str, str], Any] = {
+    ("POST", "/api/v1/devices/{device}/folders"): {"path": "stolen"},
     ("PATCH", "/api/v1/devices/{device}"): {"name": "stolen"},
     ("POST", "/api/v1/devices/{device}/tokens"): {"label": "stolen"},
     ("POST", "/api/v1/devices/{device}/manifests"): {"removed": ["secret.txt"]},
@@ -88,10 +89,11 @@ def test_nothing_of_the_victim_was_changed(victim: Victim) -> None:
     assert victim.client.head(f"{UPLOADS}/{victim.upload}", headers=TUS).headers["upload-offset"] == "3"
 
 
-@pytest.mark.parametrize("kind", ["delete", "recover"])
+@pytest.mark.parametrize("kind", ["delete", "recover", "move", "revert"])
 def test_a_selection_with_one_of_anothers_changes_nothing(victim: Victim, owner: httpx2.Client, kind: str) -> None:
     mine = stored(Device.make(owner, "phone"), "mine.txt", b"mine")
-    answer = owner.post(f"/api/v1/entries/{kind}", json={"entries": [mine, victim.entry]})
+    chosen = [victim.entry] if kind == "revert" else [mine, victim.entry]
+    answer = owner.post(f"/api/v1/entries/{kind}", json={"entries": chosen})
     assert answer.status_code == 404
     assert owner.get(f"/api/v1/entries/{mine}").json()["removed"] is None
     assert owner.post("/api/v1/exports", json={"entries": [victim.entry]}).status_code == 404
