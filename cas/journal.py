@@ -13,7 +13,7 @@ from typing import Final
 
 from cas.backend import Backend
 from cas.digest import Digest
-from cas.errors import BlobMissing, JournalBroken
+from cas.errors import BlobMissing, BlobUnreadable, JournalBroken
 from cas.layout import JOURNAL
 from cas.record import (
     HEADERS_NAME,
@@ -88,6 +88,28 @@ class Journal:
             if chain != last:
                 yield chain
                 last = chain
+
+    def faults(self, chain: str) -> list[str]:
+        """Everything that is wrong with a chain, exactly: which records are missing, and which do not prove themselves.
+        Empty for a whole one."""
+        found: list[str] = []
+        before: Record | None = None
+        last: int | None = None
+        for link in self._links(f"{JOURNAL}/{checked_chain(chain)}/"):
+            if link.sequence not in {last, (last or 0) + 1} and (last is not None or link.sequence > 1):
+                found.append(f"{chain}: {_missing((last or 0) + 1, link.sequence - 1)}")
+                before = None
+            try:
+                record = self._record(chain, link)
+                if before is not None:
+                    _check_follows(chain, record, before)
+            except (JournalBroken, BlobUnreadable) as error:
+                found.append(str(error))
+                before = None
+            else:
+                before = record
+            last = link.sequence
+        return found
 
     def settle(self, chain: str, sequence: int) -> int:
         """Durably mark every record beyond `sequence` as abandoned, and say how many; under the lock of the chain's
@@ -260,6 +282,10 @@ def _is_abandoned(name: str, through: int) -> bool:
 
 def _digest_of(part: str) -> Digest:
     return Digest.from_hex(part.rpartition("-")[2].removesuffix(".zst"))
+
+
+def _missing(first: int, last: int) -> str:
+    return f"record {first} is missing" if first == last else f"records {first} to {last} are missing"
 
 
 def _check_follows(chain: str, record: Record, before: Record | None) -> None:

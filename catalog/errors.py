@@ -182,3 +182,11 @@ class DatabaseUnavailable(CatalogError):
 
 class SchemaMismatch(CatalogError):
     """The database's schema or store id is not the one this code was made for."""
+
+
+class JournalIncomplete(CatalogError):
+    """The journal does not say what a rebuild needs: a body was erased, a chain is missing, a line is out of place."""
+
+
+class NotRebuilt(CatalogError):
+    """The catalog cannot be rebuilt into as it is: it holds tenants already, or chains are broken."""

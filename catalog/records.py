@@ -104,9 +104,11 @@ class RemoveLine(msgspec.Struct, frozen=True, tag_field="fact", tag="remove"):
 
 
 class PurgeLine(msgspec.Struct, frozen=True, tag_field="fact", tag="purge"):
-    """These entries are gone for good, and each directory among them with its identity, unless it is a root."""
+    """These entries are gone for good, and each directory among them with its identity, unless it is a root. `live` of
+    them were live."""
 
     ids: list[int]
+    live: int = 0
 
 
 class RetentionLine(msgspec.Struct, frozen=True, tag_field="fact", tag="retention"):
@@ -170,6 +172,7 @@ class ManifestStateLine(msgspec.Struct, frozen=True, tag_field="fact", tag="mani
     removed: int
     purged: int
     size_bytes: int
+    files: int
 
 
 class IntervalLine(msgspec.Struct, frozen=True, tag_field="fact", tag="interval", omit_defaults=True):

@@ -30,3 +30,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.sweep_run TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.retention TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.connection TO {user};
 GRANT SELECT, INSERT, DELETE ON {db}.connection_guess TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.rebuild TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.rebuilt_tenant TO {user};

@@ -1,0 +1,7 @@
+"""Start tools/rebuild."""
+
+import sys
+
+from tools.rebuild.main import main
+
+sys.exit(main())
