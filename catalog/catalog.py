@@ -47,6 +47,7 @@ class Catalog:
         database = await Database.open(connect=connect_options(settings), connections_max=connections_max)
         try:
             await schema.check(database, store_id)
+            await schema.check_whole(database)
         except BaseException:
             await database.close()
             raise

@@ -78,7 +78,7 @@ class Found:
     async def _count_dead(self, tx: Transaction) -> None:
         rows = await tx.fetch_all(
             "SELECT SUBSTRING(location, 6, 32), COUNT(*), SUM(stored_bytes) FROM `blob`"
-            " WHERE location LIKE 'pack:%' GROUP BY SUBSTRING(location, 6, 32)"
+            " WHERE location LIKE 'pack:%%' GROUP BY SUBSTRING(location, 6, 32)"
         )
         for pack_id, _, live_bytes in rows:
             await tx.execute(
@@ -136,8 +136,8 @@ async def _note_missing(tx: Transaction, blob_ids: Sequence[int]) -> None:
 async def _insert_blobs(tx: Transaction, rows: Sequence[str]) -> None:
     for start in range(0, len(rows), _PER_STATEMENT):
         await tx.execute(
-            "INSERT IGNORE INTO `blob` (digest, size_bytes, stored_bytes, crc32, encoding, location, state, created_at,"
-            f" touched_at) VALUES {','.join(rows[start : start + _PER_STATEMENT])}"
+            "INSERT INTO `blob` (digest, size_bytes, stored_bytes, crc32, encoding, location, state, created_at,"
+            f" touched_at) VALUES {','.join(rows[start : start + _PER_STATEMENT])} ON DUPLICATE KEY UPDATE id = id"
         )
 
 

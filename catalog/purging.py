@@ -160,7 +160,7 @@ class Purging:
             records.ManifestLine(
                 self._device_id, sequence, at, scope.actor.kind, scope.actor.name[:200], "", self._act.action
             ),
-            records.PurgeLine([entry.id for entry in doomed]),
+            records.PurgeLine([entry.id for entry in doomed], sum(entry.removal is None for entry in doomed)),
         ]
         detail: dict[str, object] = {
             "manifest": sequence, "purged": done.entries, "files": done.files, "bytes": done.freed_bytes,

@@ -202,16 +202,18 @@ class _Loading:
         ids, missing = await name_blobs(tx, facts)
         now = clock.to_db(clock.now())
         await _insert(
-            tx, "INSERT IGNORE INTO possession (tenant_id, blob_id, created_at) VALUES ",
+            tx, "INSERT INTO possession (tenant_id, blob_id, created_at) VALUES ",
             [f"({self._tenant_id:d},{ids[digest]:d},'{now}')" for digest, found in facts.items() if found.size_bytes],
+            " ON DUPLICATE KEY UPDATE blob_id = VALUES(blob_id)",
         )  # fmt: skip
         await _insert(
-            tx, "INSERT IGNORE INTO directory (tenant_id, id, device_id, area) VALUES ",
+            tx, "INSERT INTO directory (tenant_id, id, device_id, area) VALUES ",
             [
                 f"({self._tenant_id:d},{entry.node:d},{self._device_id:d},{_hex(entry.area.encode())})"
                 for entry in (interval.entry for interval in batch)
                 if entry.kind == EntryKind.DIRECTORY
             ],
+            " ON DUPLICATE KEY UPDATE id = VALUES(id)",
         )  # fmt: skip
         await _insert(
             tx,
@@ -280,9 +282,9 @@ async def _insert_head(
     )
 
 
-async def _insert(tx: Transaction, head: str, rows: Sequence[str]) -> None:
+async def _insert(tx: Transaction, head: str, rows: Sequence[str], tail: str = "") -> None:
     for start in range(0, len(rows), _ROWS_PER_STATEMENT):
-        await tx.execute(head + ",".join(rows[start : start + _ROWS_PER_STATEMENT]))
+        await tx.execute(head + ",".join(rows[start : start + _ROWS_PER_STATEMENT]) + tail)
 
 
 async def _from_thread(source: Iterator[T]) -> AsyncIterator[T]:

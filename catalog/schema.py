@@ -69,6 +69,14 @@ async def migrate(database: Database, migrations: list[Migration]) -> list[Migra
     return applied
 
 
+async def check_whole(database: Database) -> None:
+    """Raise `SchemaMismatch` while tools/rebuild is filling this catalog, or was interrupted."""
+    async with database.reading() as tx:
+        row = await tx.fetch_one("SELECT 1 FROM rebuild WHERE finished_at IS NULL")
+    if row is not None:
+        raise SchemaMismatch("This catalog is being rebuilt, and is not whole yet. Run tools/rebuild until it is done.")
+
+
 async def check(database: Database, store_id: str) -> None:
     """Raise `SchemaMismatch` unless the schema is this code's and the catalog belongs to this store."""
     async with database.reading() as tx:

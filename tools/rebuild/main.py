@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 all is well, 1 faults or differences were found, 2 it could not be done (reason on stderr)."""
     arguments = _parser().parse_args(argv)
     try:
-        return asyncio.run(_run(load_settings(), arguments))
+        asked = Report(shows_progress=arguments.progress or sys.stderr.isatty())
+        return asyncio.run(run(load_settings(), asked, arguments.command or "rebuild", until_gap=arguments.until_gap))
     except (BadSettings, CasError, CatalogError, OSError) as error:
         print(f"tools/rebuild: {error}", file=sys.stderr)
         return FAILED
@@ -53,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
-    report = Report(shows_progress=arguments.progress or sys.stderr.isatty())
+async def run(settings: Settings, report: Report, command: str, *, until_gap: bool = False) -> int:
+    """`command`: rebuild or compare. Returns the exit code. Raises CasError, CatalogError."""
     async with AsyncExitStack() as stack:
         backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
         store = BlobStore.open(backend)
@@ -62,13 +63,13 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         stack.push_async_callback(database.close)
         await schema.check(database, store.store_id)
         journal = Journal(backend)
-        if arguments.command == "compare":
+        if command == "compare":
             await _compare(database, journal, journal, report)
             report.say("compared")
             return report.exit_code
         if not stack.enter_context(StoreLock(settings.storage_root)).try_alone():
             raise StoreNotReady("a server or another program writes to this store; stop it first")
-        reader = UntilGap(journal, report) if arguments.until_gap else journal
+        reader = UntilGap(journal, report) if until_gap else journal
         await _rebuild(database, journal, reader, store, backend, report)
         return report.exit_code
 
