@@ -2,7 +2,7 @@
 
 What always holds: a record is durable when `append` returns; at a sequence of a chain there is at most one record that
 is not abandoned; a header never goes, a body only by `erase`. One writer per chain at a time: the catalog's lock on the
-chain's head row sees to that. `docs/decisions/0005-journal-records.md` and `docs/decisions/0012-checkpoints.md`.
+chain's head row sees to that. `docs/decisions/0005-journal-records.md` and `docs/decisions/0012-rebuilding.md`.
 """
 
 from collections.abc import Collection, Iterator
