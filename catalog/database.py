@@ -28,7 +28,7 @@ ROWS_PER_STATEMENT: Final = 1_000
 _DEADLOCK, _LOCK_WAIT, _DUPLICATE = 1213, 1205, 1062
 _LOST: Final = frozenset({2002, 2003, 2006, 2013, 2055, 1040, 1053, 1158, 1159, 1160, 1161, 1927, 1969})
 _INIT: Final = (
-    "SET SESSION time_zone = '+00:00', tx_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 20,"
+    "SET SESSION time_zone = '+00:00', tx_isolation = 'READ-COMMITTED', sql_notes = 0, innodb_lock_wait_timeout = 20,"
     " sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE',"
     f" max_statement_time = {STATEMENT_SECONDS_MAX}"
 )
