@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from catalog import schema
+from catalog.audit_checkpoints import AuditCheckpoints
+from catalog.audit_signing import AuditKey
 from catalog.database import POOL_CONNECTIONS_MAX, Database
 from catalog.errors import TenantSuspended
 from catalog.records import JournalWriter
@@ -38,6 +40,7 @@ class Catalog:
         self._journal = journal
         self._settings = settings
         self.system = SystemScope(database, settings, journal)
+        self.audit_checkpoints = AuditCheckpoints(database, journal, AuditKey.load(settings.audit_key_file))
 
     @classmethod
     async def open(

@@ -2,7 +2,8 @@
 
 A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry, or one `purge` line.
 The tenant's chain carries what was decided of the account, its devices, their tokens and its settings. Either may carry
-a `checkpoint` line, which stands for all that lies before it. Fields are only ever added, never renamed.
+a `checkpoint` line, which stands for all that lies before it. Chains under `audit/` carry the audit's heads. Fields are
+only ever added, never renamed.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -193,10 +194,29 @@ class CheckpointLine(msgspec.Struct, frozen=True, tag_field="fact", tag="checkpo
     """No smaller id may be given again: entries that were purged had some of them."""
 
 
+class AuditHeadFact(msgspec.Struct, frozen=True):
+    """Where an audit chain stands. `chain`: the tenant's uuid, or `system`; `hash` of the event `sequence`, hex."""
+
+    chain: str
+    sequence: int
+    hash: str
+
+
+class AuditHeadsLine(msgspec.Struct, frozen=True, tag_field="fact", tag="audit_heads"):
+    """The audit's heads that changed since the record before, in the chains under `audit/` (no rebuild needs them).
+
+    `signature`: Ed25519, hex, of `catalog.audit_signing.message`, where a key is configured.
+    """
+
+    at: datetime
+    heads: list[AuditHeadFact]
+    signature: str | None = None
+
+
 ManifestFact = ManifestLine | AddLine | RemoveLine | PurgeLine
 TenantFact = TenantLine | DeviceLine | DeviceRemovedLine | TokenLine | TokenRevokedLine | RetentionLine
 StateFact = ManifestStateLine | IntervalLine | CheckpointLine
-Line = ManifestFact | TenantFact | StateFact
+Line = ManifestFact | TenantFact | StateFact | AuditHeadsLine
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[Line] = msgspec.json.Decoder(Line)

@@ -61,6 +61,7 @@ class Settings:
     time_zone_default: str
     upload_bytes_max: int
     upload_expires_hours: int
+    audit_key_file: Path | None
 
     @property
     def is_https(self) -> bool:
@@ -159,6 +160,7 @@ def _read(r: _Reader) -> Settings:
         time_zone_default=r.checked("TIME_ZONE_DEFAULT", "America/Toronto", _is_time_zone, _ZONE),
         upload_bytes_max=r.number("UPLOAD_BYTES_MAX", 1 << 40, 1, 1 << 50),
         upload_expires_hours=r.number("UPLOAD_EXPIRES_HOURS", 24, 1, 24 * 30),
+        audit_key_file=r.path("AUDIT_KEY_FILE"),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from cas.digest import Digest
 from catalog import audit, clock, records
+from catalog.audit_chain import AuditChains
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list
 from catalog.chains import journal_tenant
 from catalog.connections import Connections
@@ -34,6 +35,7 @@ class SystemScope:
         self.sessions = Sessions(database, settings)
         self.uploads = UploadExpiry(database)
         self.connections = Connections(database, settings, journal)
+        self.audit = AuditChains(database)
 
     # -- tenants ----------------------------------------------------------------------------------------------------
 

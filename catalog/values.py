@@ -415,6 +415,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
+    """One event. `id` counts from 1 in the tenant; `hash` covers the event and the hash before it, as `detail_text`
+    has it, which is `detail` as it is stored. `on_behalf_of`: of staff, who let them in."""
+
     id: int
     at: datetime
     actor_kind: str
@@ -423,6 +426,28 @@ class AuditEvent:
     subject: str
     detail: dict[str, object]
     address: str | None
+    device_id: int | None = None
+    on_behalf_of: str | None = None
+    grant_id: int | None = None
+    hash: bytes = b""
+    actor_id: int | None = None
+    detail_text: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditActor:
+    """Somebody whose acts are in the audit."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The last event's number and hash; 0 and nothing while there is none."""
+
+    sequence: int
+    hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,9 @@
 -- It can neither change the schema nor alter or remove an audit event.
 
 GRANT SELECT, INSERT ON {db}.audit_event TO {user};
+GRANT SELECT ON {db}.audit_head TO {user};
+GRANT SELECT, UPDATE ON {db}.audit_checkpoint TO {user};
+GRANT SELECT, INSERT, UPDATE ON {db}.audit_head_kept TO {user};
 GRANT SELECT ON {db}.schema_version TO {user};
 GRANT SELECT ON {db}.store TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.tenant TO {user};

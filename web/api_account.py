@@ -1,14 +1,11 @@
-"""`/api/v1/me` and `/api/v1/audit`: who is signed in, and what was done in the account."""
+"""`/api/v1/me`: who is signed in."""
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from web.answers import json_answer
-from web.bodies import field
-from web.limits import AUDIT_ITEMS_MAX
-from web.parameters import cursor_of, page_limit, query_of
 from web.sessions import Caller
-from web.shapes import Json, device_json, event_json, tenant_json, usage_json, user_json
+from web.shapes import Json, device_json, tenant_json, usage_json, user_json
 
 
 async def get_me(_request: Request, caller: Caller) -> Response:
@@ -24,12 +21,3 @@ async def get_me(_request: Request, caller: Caller) -> Response:
         "csrf_token": caller.csrf_token,
     }
     return json_answer(shape)
-
-
-async def list_audit(request: Request, caller: Caller) -> Response:
-    """Events, newest first."""
-    query = query_of(request)
-    page = await caller.scope.audit.page(
-        cursor_of(query), page_limit(query, AUDIT_ITEMS_MAX), field(query, "action") or None
-    )
-    return json_answer({"events": [event_json(event) for event in page.items], "next": page.next})

@@ -19,6 +19,7 @@ from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.errors import DatabaseUnavailable
 from catalog.settings import Settings
+from web.audit_checkpoints import checkpointing
 from web.client_wheel import CLIENT_DIR, load_wheel
 from web.error_answers import answer_error
 from web.handoff import HandoffVerifier
@@ -72,6 +73,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         wheel = load_wheel(settings.client_dir or CLIENT_DIR)
         held = Services(settings, catalog, store, verifier, pages, writers, readers, wheel)
         await stack.enter_async_context(expiring(held))
+        await stack.enter_async_context(checkpointing(catalog.audit_checkpoints))
         yield held
 
 

@@ -90,6 +90,8 @@ REHASH_BYTES: Final = 64 * MIB
 REHASHED_AT_ONCE: Final = 2
 """Parts that a restarted server reads again, in steps of so many bytes."""
 HASHES_KEPT_MAX: Final = 2_048
+AUDIT_CHECKPOINT_SECONDS: Final = 300.0
+"""How long an event may be in the audit before the journal knows of it."""
 EXPIRY_SECONDS: Final = 60.0
 EXPIRED_AT_ONCE: Final = 200
 QUOTA_STEP_BYTES: Final = 64 * MIB

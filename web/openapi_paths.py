@@ -85,6 +85,17 @@ _INLINE: Final = _query(
 _CSRF: Final = _header("X-CSRF-Token", TEXT, "With a session cookie: `csrf_token` of `GET /api/v1/me`.")
 
 
+_DAY: Final[Schema] = {"type": "string", "format": "date"}
+_AUDIT_FILTER: Final = (
+    _query("action", TEXT, "Of this kind only."),
+    _query("actor", TEXT, "By whoever has this name."),
+    _query("device", ID, "Of this device only."),
+    _query("grant", ID, "Done with this support access."),
+    _query("from", _DAY, "First day, in the account's time zone."),
+    _query("to", _DAY, "Last day, included."),
+)
+
+
 def _answer(schema: str, text: str) -> Spec:
     return {"description": text, "content": {JSON: {"schema": ref(schema)}}}
 
@@ -464,10 +475,30 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
     "/api/v1/audit": {
         "get": _get(
             "Who did what in the account, when, from where",
-            {"200": _answer("Events", "Newest first.")},
-            _query("action", TEXT, "Of this kind only."),
+            {"200": _answer("Events", "Newest first.")} | _ABSENT,
+            *_AUDIT_FILTER,
             _CURSOR,
             _limit(AUDIT_ITEMS_MAX),
+        )
+    },
+    "/api/v1/audit/activity.csv": {
+        "get": _get(
+            "The same as a spreadsheet's file, oldest first",
+            {
+                "200": {
+                    "description": "UTF-8. No field begins as a formula does.",
+                    "content": {"text/csv; charset=utf-8; header=present": {"schema": TEXT}},
+                }
+            }
+            | _ABSENT,
+            *_AUDIT_FILTER,
+        )
+    },
+    "/api/v1/audit/activity.json": {
+        "get": _get(
+            "The same as JSON, from which the chain of hashes can be proved",
+            {"200": _answer("AuditFile", "Oldest first; `detail` and `actor_id` as the hashes cover them.")} | _ABSENT,
+            *_AUDIT_FILTER,
         )
     },
     "/api/v1/connect": {

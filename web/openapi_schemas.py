@@ -274,9 +274,28 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "subject": TEXT,
             "detail": {"type": "object"},
             "address": nullable(TEXT),
+            "device": nullable(ID),
+            "on_behalf_of": nullable(TEXT),
+            "grant": nullable(ID),
+            "hash": DIGEST,
         }
     ),
-    "Events": page_of("events", "Event"),
+    "AuditHead": record({"number": COUNT, "hash": {"type": "string", "pattern": "^([0-9a-f]{64})?$"}}),
+    "Events": record(
+        {
+            "events": list_of(ref("Event")),
+            "head": ref("AuditHead"),
+            "next": nullable(TEXT),
+        }
+    ),
+    "AuditFile": record(
+        {
+            "account": TEXT,
+            "filtered": FLAG,
+            "head": ref("AuditHead"),
+            "events": list_of({"type": "object"}),
+        }
+    ),
     "NewConnection": record(
         {"name": {"type": "string", "minLength": 1, "maxLength": 100}, "system": one_of(System)},
         {"kind": one_of(DeviceKind)},

@@ -4,6 +4,7 @@ from typing import Final
 
 from web import (
     api_account,
+    api_audit,
     api_blob_reads,
     api_blobs,
     api_connect,
@@ -16,6 +17,7 @@ from web import (
     api_tree,
     api_uploads,
     client_files,
+    pages_audit,
     pages_connect,
     pages_devices,
     pages_files,
@@ -71,7 +73,9 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", f"{_ENTRY}/versions", api_entries.list_versions),
     api("POST", "/api/v1/exports", api_exports.create_export),
     api("GET", "/api/v1/exports/{export}/{name}.zip", api_exports.get_export),
-    api("GET", "/api/v1/audit", api_account.list_audit),
+    api("GET", "/api/v1/audit", api_audit.list_audit),
+    api("GET", "/api/v1/audit/activity.csv", api_audit.get_csv),
+    api("GET", "/api/v1/audit/activity.json", api_audit.get_json),
     open_to_all("POST", "/api/v1/connect", api_connect.start_connection),
     open_to_all("POST", "/api/v1/connect/token", api_connect.collect_token),
 )
@@ -94,7 +98,7 @@ PAGES: Final[tuple[Operation, ...]] = (
     form("/exports", pages_files.create_export),
     page("/deleted", pages_files.deleted_page),
     page("/search", pages_files.search_page),
-    page("/audit", pages_home.activity),
+    page("/audit", pages_audit.activity),
     page("/connect", pages_connect.connect_page),
     form("/connect", pages_connect.decide),
     open_to_all("GET", "/connect/install.sh", client_files.get_install_sh),

@@ -1,4 +1,4 @@
-"""The dashboard, the activity page, and signing out."""
+"""The dashboard, and signing out."""
 
 from typing import Final
 
@@ -12,7 +12,6 @@ from web.bodies import Form, field, read_form
 from web.csrf import check_csrf
 from web.errors import NotSignedIn
 from web.page_context import person_page
-from web.parameters import cursor_of, query_of
 from web.sessions import SESSION_COOKIE, Caller, address, find_session, forget_cookie, session_token, token_of
 from web.state import services
 
@@ -26,23 +25,6 @@ async def dashboard(request: Request, caller: Caller) -> Response:
     recent = [entry for entry in newest.items if entry.kind is not EntryKind.DIRECTORY][:RECENT_SHOWN]
     devices = await caller.scope.devices.all()
     return await person_page(request, caller, "dashboard.html", "home", devices=devices, recent=recent)
-
-
-async def activity(request: Request, caller: Caller) -> Response:
-    query = query_of(request)
-    action, cursor = field(query, "action"), cursor_of(query)
-    page = await caller.scope.audit.page(cursor, action=action or None)
-    return await person_page(
-        request,
-        caller,
-        "audit.html",
-        "activity",
-        events=page.items,
-        actions=await caller.scope.audit.actions(),
-        action=action,
-        next=page.next,
-        cursor=cursor,
-    )
 
 
 async def sign_out(request: Request) -> Response:

@@ -1,5 +1,6 @@
 """The questions that the API and the pages ask alike: a search, and a folder's path in a query."""
 
+from catalog.audit import AuditFilter
 from catalog.search import SearchQuery
 from catalog.values import Area, DateKind, EntryPath, MediaKind
 from web.bodies import Form, field
@@ -19,6 +20,19 @@ def search_query(query: Form) -> SearchQuery:
         first_day=parse_day(first, "from") if first else None,
         last_day=parse_day(last, "to") if last else None,
         by=choice(query, "by", DateKind) or DateKind.TAKEN,
+    )
+
+
+def audit_filter(query: Form) -> AuditFilter:
+    """The events that a query asks for. Raises `BadRequest`, `NotFound`."""
+    first, last = field(query, "from"), field(query, "to")
+    return AuditFilter(
+        action=field(query, "action") or None,
+        actor=field(query, "actor") or None,
+        device_id=optional_id(query, "device"),
+        grant_id=optional_id(query, "grant"),
+        first_day=parse_day(first, "from") if first else None,
+        last_day=parse_day(last, "to") if last else None,
     )
 
 

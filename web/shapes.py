@@ -121,6 +121,10 @@ def event_json(event: AuditEvent) -> Json:
         "subject": event.subject,
         "detail": event.detail,
         "address": event.address,
+        "device": None if event.device_id is None else str(event.device_id),
+        "on_behalf_of": event.on_behalf_of,
+        "grant": None if event.grant_id is None else str(event.grant_id),
+        "hash": event.hash.hex(),
     }
 
 

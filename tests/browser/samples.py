@@ -12,7 +12,9 @@ from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
 from catalog.values import (
     Area,
+    AuditActor,
     AuditEvent,
+    AuditHead,
     Connection,
     Device,
     DeviceKind,
@@ -383,8 +385,18 @@ def _finding() -> Iterator[Sample]:
     recovered = {"notice": {"tone": "good", "text": "2 files are back in their places."}}
     yield Sample("/deleted", "deleted.html", common("deleted", **deleted, **recovered))
     yield Sample("/x/deleted-none", "deleted.html", common("deleted", **deleted | {"entries": [], "gone_at": {}}))
-    events = {"events": EVENTS, "actions": ["upload", "sign_in"], "action": "", "next": "c3", "cursor": None}
+    events = {
+        "events": EVENTS,
+        "actions": ["upload", "sign_in"],
+        "actors": [AuditActor("user", "Maya Chen"), AuditActor("staff", "Sam Support")],
+        "devices": DEVICES,
+        "head": AuditHead(1284, bytes(range(32))),
+        "chosen": dict.fromkeys(("action", "actor", "device", "grant", "from", "to"), ""),
+        "query": "",
+        "next": "c3",
+        "cursor": None,
+    }
     yield Sample("/audit", "audit.html", common("activity", **events))
     yield Sample(
-        "/x/audit-none", "audit.html", common("activity", **events | {"events": [], "action": "sign_in", "next": None})
+        "/x/audit-none", "audit.html", common("activity", **events | {"events": [], "query": "action=x", "next": None})
     )

@@ -20,10 +20,12 @@ from cas.journal import Journal
 from cas.local import LocalBackend
 from cas.lock import VERIFY_LOCK_NAME, StoreLock
 from cas.store import BlobStore
+from catalog.audit_signing import AuditKey
 from catalog.catalog import Catalog
 from catalog.errors import CatalogError
 from catalog.settings import BadSettings, Settings, load_settings
 from tools.sizes import parse_size
+from tools.verify.audit_chain import check_audit, say_audit
 from tools.verify.chains import check_chains
 from tools.verify.indexes import check_indexes
 from tools.verify.orphans import find_orphans
@@ -53,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate-limit", type=_rate, metavar="SIZE", help="read at most so much a second, e.g. 50M")
     parser.add_argument("--threads", type=_threads, default=THREADS, help=f"how many read at once (default {THREADS})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was found, as JSON")
+    parser.add_argument("--audit", action="store_true", help="prove the audit's chains, and nothing else")
     parser.add_argument("--fresh", action="store_true", help="begin anew, even if a run was interrupted")
     parser.add_argument("--progress", action="store_true", help="write progress to stderr, also without a terminal")
     return parser
@@ -70,7 +73,20 @@ def _threads(text: str) -> int:
     return int(text)
 
 
+async def _run_audit(settings: Settings) -> int:
+    async with AsyncExitStack() as stack:
+        backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
+        store, journal = BlobStore.open(backend), Journal(backend)
+        catalog = await Catalog.open(settings, journal, store.store_id, connections_max=2)
+        stack.push_async_callback(catalog.close)
+        report = await check_audit(catalog.system.audit, journal, AuditKey.load(settings.audit_key_file))
+    say_audit(report)
+    return report.exit_code
+
+
 async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
+    if arguments.audit:
+        return await _run_audit(settings)
     async with AsyncExitStack() as stack:
         backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
         store = BlobStore.open(backend)
