@@ -170,7 +170,7 @@ async def test_checkpoints_name_what_changed_and_nothing_else(
     assert await checkpoints.write() == 1
     chain = await catalog.system.audit.checkpoints_under()
     *_, last = kept.records(chain)
-    (line,) = records.decode(last.body)
+    (line,) = records.decode(last.body or b"")
     assert isinstance(line, AuditHeadsLine)
     head = await scope.audit.head()
     assert [(h.chain, h.sequence, h.hash) for h in line.heads] == [(scope.tenant.uuid, 3, head.hash.hex())]

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from catalog import clock, records
+from catalog.audit import AuditFilter
 from catalog.catalog import Catalog
 from catalog.changes import RemovePath
 from catalog.errors import BadRequest, NotAllowed, NotFound, Purged
@@ -181,7 +182,7 @@ async def test_the_journal_and_the_history_tell_of_it(laptop: Uploader, journal:
     assert line == records.PurgeLine([gone.id])
     assert isinstance(head, records.ManifestLine)
     assert (head.sequence, head.at) == (newest.sequence, newest.at)
-    [event, *_] = (await laptop.scope.audit.page(action="purge")).items
+    [event, *_] = (await laptop.scope.audit.page(wanted=AuditFilter(action="purge"))).items
     assert (event.subject, event.detail["files"], event.detail["bytes"]) == ("a.txt", 1, 1)
 
 

@@ -132,7 +132,7 @@ def _checkpoints(journal: Journal, own: str, key: AuditKey | None, report: Audit
 
 
 def _line(record: Record) -> AuditHeadsLine:
-    (line,) = records.decode(record.body)
+    (line,) = records.decode(record.body or b"null")
     if not isinstance(line, AuditHeadsLine):
         raise msgspec.ValidationError(f"record {record.sequence} is no checkpoint of the audit")
     return line
