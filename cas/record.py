@@ -28,9 +28,6 @@ _CHAIN: Final = re.compile(r"(?!\d{10}(?:/|$))[0-9a-z-]+(?:/(?!\d{10}(?:/|$))[0-
 HEADERS_NAME: Final = "headers.zst"
 """In each folder of a chain: the headers of records whose bodies were erased."""
 
-PART_BYTES_MAX: Final = 64 << 20
-"""A checkpoint's part is cut before it grows beyond this, plain; no single line may be longer."""
-
 PARTS_MAX: Final = 10_000
 _NAME: Final = re.compile(r"(\d{16})-([0-9a-f]{64})\.zst")
 _PART_NAME: Final = re.compile(r"(\d{16})-part-(\d{4})-([0-9a-f]{64})\.zst")

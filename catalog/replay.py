@@ -243,6 +243,11 @@ class DeviceReplay:
             for line in lines:
                 self._take(record, line)
 
+    @property
+    def has_purged(self) -> bool:
+        """Whether the records after the checkpoint purge anything."""
+        return bool(self._purged)
+
     def intervals(self) -> Iterator[Sequence[Interval]]:
         """Every entry that was not purged, in batches, in the order in which they were added."""
         batch: list[Interval] = []

@@ -10,12 +10,13 @@ from catalog import audit, clock, records
 from catalog.audit_chain import AuditChains
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list
 from catalog.chains import journal_tenant
+from catalog.checkpoints import Checkpoints
 from catalog.connections import Connections
 from catalog.database import Database, Row, Transaction
 from catalog.errors import BadRequest, NotFound
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
-from catalog.records import JournalWriter
+from catalog.records import JournalKeeper, JournalWriter
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
 from catalog.uploads import UploadExpiry
@@ -97,6 +98,10 @@ class SystemScope:
             await journal_tenant(tx, self._journal, tenant_id, tenant.uuid, [await _tenant_line(tx, tenant_id)])
 
         await self._database.run(work)
+
+    def checkpoints(self, journal: JournalKeeper) -> Checkpoints:
+        """What tools/journal makes checkpoints with."""
+        return Checkpoints(self._database, journal)
 
     # -- blobs, as tools/verify goes through them ---------------------------------------------------------------------
 

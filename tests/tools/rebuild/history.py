@@ -24,12 +24,16 @@ class Customer:
         self._shared = [self._random.randbytes(self._random.randrange(1, 3000)) for _ in range(4)]
 
     async def act(self, times: int) -> None:
+        """Two new devices, and `times` things done with them."""
+        self.computers = [await Computer.make(self._world, self.scope, name) for name in ("laptop", "phone")]
+        await self.go_on(times)
+
+    async def go_on(self, times: int) -> None:
         """Do `times` things; what is refused changes nothing, as it should."""
         acts: list[Callable[[], Awaitable[object]]] = [
             self._put, self._put, self._put_packed, self._put_packed, self._delete, self._rename, self._recover,
             self._odd, self._purge, self._device, self._account, self._delete_everywhere, self._fail,
         ]  # fmt: skip
-        self.computers = [await Computer.make(self._world, self.scope, name) for name in ("laptop", "phone")]
         for _ in range(times):
             try:
                 await self._random.choice(acts)()

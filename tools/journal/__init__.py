@@ -1,0 +1,1 @@
+"""tools/journal: the chains of the store: how they stand, and checkpoints."""
