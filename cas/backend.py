@@ -6,7 +6,7 @@ forget to), and it knows no blob. Every backend passes the suite in `tests/share
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeAlias
 
 from cas.errors import BadKey
@@ -27,10 +27,12 @@ def checked_key(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object's key and its size as stored."""
+    """An object's key and its size as stored. `changed_at`: when it last got this key, in seconds since 1970 by the
+    medium's clock."""
 
     key: str
     size_bytes: int
+    changed_at: float = field(default=0.0, compare=False)
 
 
 class ObjectWriter(Protocol):
@@ -96,6 +98,9 @@ class ObjectReader(Protocol):
     def forget_cached(self) -> None:
         """Ask that the next reads come from the medium, not from a cache. A hint; does nothing where that cannot be."""
 
+    def hold(self) -> None:
+        """Until it is closed, no `move` of any process takes this object away, but one that names this reader."""
+
     def close(self) -> None:
         """Give the handle back. Allowed more than once."""
 
@@ -146,7 +151,8 @@ class Backend(Protocol):
 
     def move(self, key: str, new_key: str, only: ObjectReader | None = None) -> None:
         """Rename, replacing what was there. With `only`, an open reader of this backend: move that very object, or
-        raise `ObjectChanged` if `key` has meanwhile been given to another."""
+        raise `ObjectChanged` if `key` has meanwhile been given to another. Raises `ObjectHeld` while another reader
+        holds it."""
 
     def remove(self, key: str) -> None:
         """Take the object away for good."""

@@ -53,6 +53,10 @@ class ObjectChanged(CasError):
     """Another object has taken the key meanwhile; nothing was moved."""
 
 
+class ObjectHeld(CasError):
+    """Somebody is re-reading the object right now; nothing was moved. Try again later."""
+
+
 class StoreFull(CasError):
     """The file system has no room (ENOSPC or EDQUOT). Nothing was kept."""
 

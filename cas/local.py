@@ -9,7 +9,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -160,7 +160,7 @@ class LocalBackend:
             found = os.stat(path, dir_fd=self._root_fd, follow_symlinks=False)
         if not stat.S_ISREG(found.st_mode):
             raise BlobMissing(f"{key} is no file", key)
-        return ObjectInfo(key, found.st_size)
+        return ObjectInfo(key, found.st_size, found.st_ctime)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         if prefix:
@@ -221,11 +221,11 @@ class LocalBackend:
             os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
 
     def _move(self, source: str, target: str, only: ObjectReader | None) -> None:
-        self.stat(source)
         old, new = parent_of(source), parent_of(target)
-        with self._folder(old) as old_fd, self._folder(new) as new_fd:
+        with closing(self.open(source)) as own, self._folder(old) as old_fd, self._folder(new) as new_fd:
             with self._exclusive(old_fd):
-                self._check_is(source, only)
+                self._check_is(source, only or own)
+                self._seize(only or own)
                 os.rename(source, target, src_dir_fd=self._root_fd, dst_dir_fd=self._root_fd)
             # The new name first: after a power cut there may be two names, never none.
             self._sync_folder(new_fd, new)
@@ -239,9 +239,12 @@ class LocalBackend:
                 os.unlink(path, dir_fd=self._root_fd)
             self._sync_folder(fd, folder)
 
-    def _check_is(self, path: str, only: ObjectReader | None) -> None:
-        if only is None:
-            return
+    @staticmethod
+    def _seize(reader: ObjectReader) -> None:
+        if isinstance(reader, LocalReader):
+            reader.seize()
+
+    def _check_is(self, path: str, only: ObjectReader) -> None:
         with self._reading(path):
             found = os.stat(path, dir_fd=self._root_fd, follow_symlinks=False)
         if not isinstance(only, LocalReader) or not only.is_same_file(found):

@@ -1,5 +1,6 @@
 """`LocalWriter` and `LocalReader`: one file of the local backend, while it is written and when it is read."""
 
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -7,7 +8,7 @@ from typing import Final
 
 from cas.backend import Data
 from cas.deadline import DeadlinePassed
-from cas.errors import BlobUnreadable, CasError, StoreReadOnly
+from cas.errors import BlobUnreadable, CasError, ObjectHeld, StoreReadOnly
 from cas.growing import GrowingFile
 from cas.guard import Guard
 
@@ -113,6 +114,16 @@ class LocalReader:
     def forget_cached(self) -> None:
         with suppress(OSError):  # advice only: refused, the cache is read
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def hold(self) -> None:
+        fcntl.flock(self._fd, fcntl.LOCK_SH)
+
+    def seize(self) -> None:
+        """Take the file for a move. Raises `ObjectHeld` while another reader holds it."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ObjectHeld(f"{self._key} is being re-read", self._key) from error
 
     def is_same_file(self, other: os.stat_result) -> bool:
         """Whether `other` describes this very file. While it is open, its inode number is given to no other."""

@@ -16,6 +16,9 @@ LOCK_NAME = "lock"
 VERIFY_LOCK_NAME = "verify.lock"
 """Held alone by the one scrub that runs."""
 
+SWEEP_LOCK_NAME = "sweep.lock"
+"""Held alone by the one sweep that runs."""
+
 
 class StoreLock:
     """The lock of the store at `root`, not yet taken. As a context manager it is released at the end.

@@ -2,10 +2,11 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from cas.backend import Data, ObjectInfo, ObjectPart, ObjectReader, ObjectWriter, checked_key
-from cas.errors import BadKey, BlobMissing, ObjectChanged, StoreFailed
+from cas.errors import BadKey, BlobMissing, ObjectChanged, ObjectHeld, StoreFailed
 from cas.gate import WriteGate
 
 
@@ -16,6 +17,8 @@ class _Held:
         self.data = bytearray()
         self.is_sealed = False
         self.is_open = False
+        self.holders: set[int] = set()
+        self.changed_at = time.time()
 
 
 class MemoryWriter:
@@ -82,8 +85,11 @@ class MemoryReader:
     def forget_cached(self) -> None:
         """There is no cache."""
 
+    def hold(self) -> None:
+        self.held.holders.add(id(self))
+
     def close(self) -> None:
-        """There is nothing to give back."""
+        self.held.holders.discard(id(self))
 
 
 class MemoryBackend:
@@ -145,7 +151,8 @@ class MemoryBackend:
         return MemoryReader(self._held(key))
 
     def stat(self, key: str) -> ObjectInfo:
-        return ObjectInfo(key, len(self._held(key).data))
+        held = self._held(key)
+        return ObjectInfo(key, len(held.data), held.changed_at)
 
     def move(self, key: str, new_key: str, only: ObjectReader | None = None) -> None:
         self._gate.check()
@@ -154,6 +161,8 @@ class MemoryBackend:
             held = self._held(key)
             if only is not None and (not isinstance(only, MemoryReader) or only.held is not held):
                 raise ObjectChanged(f"{key} is another object by now", key)
+            if held.holders - {id(only)}:
+                raise ObjectHeld(f"{key} is being re-read", key)
             self._objects[target] = self._objects.pop(key)
 
     def remove(self, key: str) -> None:
@@ -162,7 +171,7 @@ class MemoryBackend:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         for key in sorted(key for key in self._objects if key.startswith(prefix)):
-            yield ObjectInfo(key, len(self._objects[key].data))
+            yield ObjectInfo(key, len(self._objects[key].data), self._objects[key].changed_at)
 
     def temporaries(self) -> Iterator[str]:
         return iter(tuple(self._temporaries))

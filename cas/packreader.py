@@ -80,7 +80,7 @@ class OpenPack:
     def verify(self, progress: Progress | None = None) -> tuple[Blob, ...]:
         """Read all of it once, from the medium where that can be: trailer, index, every slice. Raises `PackDamaged`,
         `BlobUnreadable`."""
-        self._object.forget_cached()
+        self.forget_cached()
         blobs, trailer = self._index()
         hasher = blake3(self._part(0, HEADER_BYTES))
         for blob in blobs:
@@ -93,7 +93,8 @@ class OpenPack:
         return blobs
 
     def forget_cached(self) -> None:
-        """Ask that the next reads come from the medium."""
+        """For re-reading: ask that the next reads come from the medium, and keep the pack here until it is closed."""
+        self._object.hold()
         self._object.forget_cached()
 
     def close(self) -> None:

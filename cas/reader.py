@@ -95,6 +95,7 @@ class FileReader(BlobReader):
         return self._range(offset, offset + length)
 
     def verify(self, progress: Progress | None = None) -> None:
+        self.object.hold()
         self.check_size()
         self.object.forget_cached()
         digest, pieces = self._hashed(progress)

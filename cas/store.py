@@ -6,7 +6,7 @@ in `incoming/`, `place` gives them their name. `docs/concurrency.md` says what m
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from datetime import date
 
@@ -48,13 +48,18 @@ from cas.reader import BlobReader, FileReader, Progress
 from cas.staged import Staged
 from cas.writer import BlobWriter
 
+LookAgain = Callable[[Blob], Blob | None]
+"""Asked, in the reader's thread, where a blob is that is not where it was said to be: its value as it is now, or None
+if nobody knows."""
+
 
 class BlobStore:
     """A store that is ready. Safe to use from many threads; each writer and reader belongs to one at a time."""
 
-    def __init__(self, backend: Backend, store_id: str) -> None:
+    def __init__(self, backend: Backend, store_id: str, look_again: LookAgain | None = None) -> None:
         self.store_id = store_id
         self._backend = backend
+        self._look_again = look_again
         self._has_pack_folders = False
 
     @classmethod
@@ -76,6 +81,10 @@ class BlobStore:
         if expected_store_id not in {None, found.store_id}:
             raise StoreNotReady(f"this is the store {found.store_id}, not {expected_store_id}", found.store_id)
         return cls(backend, found.store_id)
+
+    def with_second_look(self, look_again: LookAgain) -> "BlobStore":
+        """The same store, whose `read` asks once more before a blob counts as missing: it may have moved."""
+        return BlobStore(self._backend, self.store_id, look_again)
 
     @property
     def read_only_reason(self) -> str | None:
@@ -153,7 +162,13 @@ class BlobStore:
 
     def read(self, blob: Blob) -> BlobReader:
         """The blob's bytes. Raises `BlobMissing`, and `BlobDamaged` where the file's size already tells."""
-        reader = self._reader(blob)
+        try:
+            reader = self._reader(blob)
+        except BlobMissing:
+            found = None if self._look_again is None else self._look_again(blob)
+            if found is None:
+                raise
+            reader = self._reader(found)
         try:
             reader.check_size()
         except BlobDamaged:
@@ -208,7 +223,7 @@ class BlobStore:
     def trash(self, blob: Blob, day: date) -> None:
         """Move the blob into that day's trash; what is not there is no error. A blob in a pack stays: its bytes are
         dead, and go when the pack is rewritten. The caller has seen to it that nothing names the blob and nothing can
-        come to name it. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`."""
+        come to name it. Raises `StoreReadOnly`, `StoreFull`, `StoreFailed`; `ObjectHeld` while it is re-read."""
         if blob.location != OWN_FILE:
             return
         folder, mark = trash_folder(day), secrets.token_hex(4)  # the same bytes may come and go twice in a day
@@ -216,6 +231,19 @@ class BlobStore:
         for key in object_keys(blob):
             with suppress(BlobMissing):
                 self._backend.move(key, f"{folder}/{key.rpartition('/')[2]}.{mark}")
+
+    def trash_leftover(self, key: str, day: date, reader: ObjectReader) -> bool:
+        """Move a file that no row names into that day's trash, but only the very file that `reader` has open: False if
+        another has its name by now. The caller has asked the catalog after opening it. Raises as `trash`, and
+        `ObjectHeld`."""
+        folder, name = trash_folder(day), key.rpartition("/")[2]
+        self._backend.prepare([folder])
+        target = f"{folder}/{name}" if pack_of_key(key) is not None else f"{folder}/{name}.{secrets.token_hex(4)}"
+        try:
+            self._backend.move(key, target, reader)
+        except (ObjectChanged, BlobMissing):
+            return False
+        return True
 
     # -- repair
 

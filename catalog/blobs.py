@@ -7,14 +7,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
-from cas.blob import OWN_FILE, Blob
+from cas.blob import OWN_FILE, Blob, parsed_pack_location
 from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import BLOB_COLUMNS, blob_of
 from catalog.database import DuplicateKey, Retry, Transaction
 from catalog.errors import ClaimLost, QuotaExceeded, TooMany
 from catalog.ledger import lock_ledger
-from catalog.packs import NewPack, begin_pack, drop_pack, receive_pack
+from catalog.packs import NewPack, begin_pack, drop_pack, is_pack_kept, receive_pack
 from catalog.possession import Possessed, drop_expired, lease, possessed
 from catalog.scope import Scope
 from catalog.values import Claim, Claimable
@@ -192,10 +192,15 @@ async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> Possessed:
     if row is None or row[0] == "deleting":
         raise ClaimLost
     state, outcome, media_type, *columns = row
-    if state == "live" and outcome in (None, "good"):
+    if state in {"live", "condemned"} and outcome in (None, "good"):
+        if state == "condemned":
+            await tx.execute("UPDATE `blob` SET state = 'live' WHERE id = %s", (blob_id,))
         return Possessed(blob_id, blob_of(*columns), media_type, is_leased=False)
     if blob.location != OWN_FILE and blob_of(*columns).location == blob.location:
         raise ClaimLost  # the packed copy that the claim found whole was found damaged since: the bytes must come again
+    place = parsed_pack_location(blob.location)
+    if place is not None and not await is_pack_kept(tx, place[0]):
+        raise ClaimLost  # the pack was rewritten since, and goes
     await tx.execute(
         "UPDATE `blob` SET state = 'live', stored_bytes = %s, encoding = %s, location = %s WHERE id = %s",
         (blob.stored_bytes, str(blob.encoding), blob.location, blob_id),

@@ -14,6 +14,7 @@ from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import digest_list, id_list
 from catalog.database import Database, DuplicateKey, Retry, Transaction
+from catalog.errors import ClaimLost
 
 _PER_STATEMENT: Final = 1_000
 
@@ -59,7 +60,8 @@ async def drop_pack(database: Database, pack_id: str) -> None:
 
 
 async def receive_pack(tx: Transaction, pack: NewPack) -> ReceivedPack | None:
-    """Make the pack and its blobs live. None while the sweep deletes one of them: try again.
+    """Make the pack and its blobs live. None while the sweep deletes one of them: try again. Raises `ClaimLost` where
+    the pack's row no longer waits for them: the sweep has taken it for one that was given up.
 
     Of two healthy copies the older location wins, and the slice here is dead from its beginning; where the older copy
     is known to be damaged, or was never finished, this one takes its place.
@@ -73,12 +75,21 @@ async def receive_pack(tx: Transaction, pack: NewPack) -> ReceivedPack | None:
     healed = [(row.blob_id, by_digest[digest]) for digest, row in there.items() if _needs_copy(row)]
     await _heal(tx, healed)
     dead_bytes = sum(by_digest[digest].stored_bytes for digest, row in there.items() if not _needs_copy(row))
-    await tx.execute(
-        "UPDATE pack SET state = 'live', blob_count = %s, stored_bytes = %s, dead_bytes = %s WHERE id = %s",
+    changed = await tx.execute(
+        "UPDATE pack SET state = 'live', blob_count = %s, stored_bytes = %s, dead_bytes = %s"
+        " WHERE id = %s AND state = 'pending'",
         (len(by_digest), pack.stored_bytes, dead_bytes, bytes.fromhex(pack.pack_id)),
     )
+    if not changed:
+        raise ClaimLost
     ids = {**made, **{digest: row.blob_id for digest, row in there.items()}}
     return ReceivedPack(ids, set(made.values()), {row.blob_id for row in there.values() if row.is_damaged})
+
+
+async def is_pack_kept(tx: Transaction, pack_id: str) -> bool:
+    """Whether a row may come to point into this pack: it is live, and stays so until the transaction ends."""
+    row = await tx.fetch_one("SELECT state FROM pack WHERE id = %s LOCK IN SHARE MODE", (bytes.fromhex(pack_id),))
+    return row is not None and row[0] == "live"
 
 
 async def known_packs(database: Database, pack_ids: Sequence[str]) -> set[str]:

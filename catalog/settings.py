@@ -62,6 +62,8 @@ class Settings:
     upload_bytes_max: int
     upload_expires_hours: int
     audit_key_file: Path | None
+    sweep_grace_hours: int
+    trash_days: int
 
     @property
     def is_https(self) -> bool:
@@ -161,6 +163,8 @@ def _read(r: _Reader) -> Settings:
         upload_bytes_max=r.number("UPLOAD_BYTES_MAX", 1 << 40, 1, 1 << 50),
         upload_expires_hours=r.number("UPLOAD_EXPIRES_HOURS", 24, 1, 24 * 30),
         audit_key_file=r.path("AUDIT_KEY_FILE"),
+        sweep_grace_hours=r.number("SWEEP_GRACE_HOURS", 24, 0, 24 * 365),
+        trash_days=r.number("TRASH_DAYS", 14, 0, 365),
     )  # fmt: skip
 
 

@@ -8,17 +8,19 @@ import msgspec
 from cas.digest import Digest
 from catalog import audit, clock, records
 from catalog.audit_chain import AuditChains
-from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
 from catalog.chains import journal_tenant
 from catalog.checkpoints import Checkpoints
 from catalog.connections import Connections
-from catalog.database import Database, Row, Transaction
+from catalog.database import Database, Retry, Row, StatementFailed, Transaction
 from catalog.errors import BadRequest, NotFound
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
+from catalog.sweep import SweepRows
+from catalog.sweep_packs import SweepPacks
 from catalog.uploads import UploadExpiry
 from catalog.values import Actor, BlobRow, ScrubRun, Tenant, VerificationRecord
 
@@ -34,6 +36,8 @@ class SystemScope:
         self._settings = settings
         self._journal = journal
         self.sessions = Sessions(database, settings)
+        self.sweep = SweepRows(database)
+        self.sweep_packs = SweepPacks(database)
         self.uploads = UploadExpiry(database)
         self.connections = Connections(database, settings, journal)
         self.audit = AuditChains(database)
@@ -184,17 +188,25 @@ class SystemScope:
         await drop_pack(self._database, pack_id)
 
     async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None:
-        """Keep what re-reading found. A damaged or missing blob counts as missing from then on, so that it heals."""
+        """Keep what re-reading found; of blobs that were swept meanwhile nothing. A damaged or missing blob counts as
+        missing from then on, so that it heals."""
         now = clock.to_db(clock.now())
 
         async def work(tx: Transaction) -> None:
-            await tx.execute_many(
-                "INSERT INTO verification (blob_id, verified_at, outcome) VALUES (%s, %s, %s)"
-                " ON DUPLICATE KEY UPDATE verified_at = VALUES(verified_at), outcome = VALUES(outcome)",
-                [(o.blob_id, now, o.outcome) for o in sorted(outcomes, key=lambda o: o.blob_id)],
-            )
+            ids = id_list(outcome.blob_id for outcome in outcomes)
+            there = {row[0] for row in await tx.fetch_all(f"SELECT id FROM `blob` WHERE id IN ({ids})")}
+            kept = sorted((o for o in outcomes if o.blob_id in there), key=lambda o: o.blob_id)
+            try:
+                await tx.execute_many(
+                    "INSERT INTO verification (blob_id, verified_at, outcome) VALUES (%s, %s, %s)"
+                    " ON DUPLICATE KEY UPDATE verified_at = VALUES(verified_at), outcome = VALUES(outcome)",
+                    [(o.blob_id, now, o.outcome) for o in kept],
+                )
+            except StatementFailed as e:
+                raise Retry(str(e)) from e  # one was swept between the two statements
 
-        await self._database.run(work)
+        if outcomes:
+            await self._database.run(work)
 
     async def start_scrub(self) -> int:
         """Begin a run of tools/verify; returns its id."""

@@ -2,12 +2,13 @@
 
 import random
 import threading
+import time
 from contextlib import closing
 
 import pytest
 
 from cas.backend import Backend
-from cas.errors import BadKey, BlobMissing, ObjectChanged, StoreFailed, StoreReadOnly
+from cas.errors import BadKey, BlobMissing, ObjectChanged, ObjectHeld, StoreFailed, StoreReadOnly
 
 MIB = 1 << 20
 
@@ -283,6 +284,23 @@ class BackendSuite:
             with pytest.raises(BlobMissing):
                 backend.move("box/a", "other/b", reader)
         assert [info.key for info in backend.list("")] == ["other/a"]
+
+    def test_what_is_held_stays_for_all_but_its_holder(self, backend: Backend) -> None:
+        put(backend, "box/a", b"held")
+        backend.prepare(["other"])
+        with closing(backend.open("box/a")) as holder, closing(backend.open("box/a")) as another:
+            holder.hold()
+            for only in (None, another):
+                with pytest.raises(ObjectHeld):
+                    backend.move("box/a", "other/a", only)
+            backend.move("box/a", "other/a", holder)
+        assert get(backend, "other/a") == b"held"
+        backend.move("other/a", "box/a")
+
+    def test_a_change_has_a_time(self, backend: Backend) -> None:
+        before = time.time()
+        put(backend, "box/a", b"new")
+        assert before - 5 < backend.stat("box/a").changed_at < time.time() + 5
 
     def test_remove_may_be_repeated(self, backend: Backend) -> None:
         put(backend, "box/a", b"x")

@@ -1,0 +1,7 @@
+"""Start tools/sweep."""
+
+import sys
+
+from tools.sweep.main import main
+
+sys.exit(main())
