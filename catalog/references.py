@@ -4,6 +4,7 @@ What always holds: the list comes from the schema itself, so that a new kind of 
 cascades (a verification) is a fact about the blob, not a reference.
 """
 
+import re
 from typing import Final
 
 from catalog.database import Transaction
@@ -12,23 +13,41 @@ from catalog.errors import SchemaMismatch
 EXPECTED: Final = frozenset({("entry", "blob_id"), ("possession", "blob_id")})
 """Without these the schema was not read aright, and nothing may be swept."""
 
+_FOREIGN_KEY: Final = re.compile(
+    r"FOREIGN KEY \(([^)]*)\) REFERENCES `blob` \(([^)]*)\)(?: ON DELETE (CASCADE|SET NULL|RESTRICT|NO ACTION))?"
+)
+
 Reference = tuple[str, str]
 """Table and column."""
 
 
 async def references(tx: Transaction) -> list[Reference]:
-    """Every column that refers to a blob. Raises `SchemaMismatch` if one that must be there is missing."""
-    rows = await tx.fetch_all(
-        "SELECT k.TABLE_NAME, k.COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE k"
-        " JOIN information_schema.REFERENTIAL_CONSTRAINTS r ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA"
-        " AND r.TABLE_NAME = k.TABLE_NAME AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME"
-        " WHERE k.TABLE_SCHEMA = DATABASE() AND k.REFERENCED_TABLE_NAME = 'blob' AND k.REFERENCED_COLUMN_NAME = 'id'"
-        " AND r.DELETE_RULE NOT IN ('CASCADE', 'SET NULL') ORDER BY 1, 2"
+    """Every column that refers to a blob. Raises `SchemaMismatch` if one that must be there is missing.
+
+    The tables come from `information_schema.KEY_COLUMN_USAGE`, the rules from `SHOW CREATE TABLE`: the application's
+    user does not see `REFERENTIAL_CONSTRAINTS`.
+    """
+    tables = await tx.fetch_all(
+        "SELECT DISTINCT TABLE_NAME FROM information_schema.KEY_COLUMN_USAGE"
+        " WHERE TABLE_SCHEMA = DATABASE() AND REFERENCED_TABLE_NAME = 'blob' ORDER BY 1"
     )
-    found = [(str(table), str(column)) for table, column in rows]
+    found = []
+    for (table,) in tables:
+        row = await tx.fetch_one(f"SHOW CREATE TABLE `{table}`")
+        found += [(str(table), column) for column in _columns(str(row[1]) if row else "")]
     if missing := EXPECTED - set(found):
         raise SchemaMismatch(f"The schema does not show the references {sorted(missing)}. Nothing was swept.")
     return found
+
+
+def _columns(definition: str) -> list[str]:
+    """The columns of a table's definition that refer to a blob's id and keep it from going."""
+    columns = []
+    for key, referenced, rule in _FOREIGN_KEY.findall(definition):
+        if rule not in {"CASCADE", "SET NULL"}:
+            pairs = zip(key.split(","), referenced.split(","), strict=True)
+            columns += [name.strip(" `") for name, target in pairs if target.strip(" `") == "id"]
+    return columns
 
 
 def is_referenced(found: list[Reference]) -> str:
