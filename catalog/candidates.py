@@ -15,4 +15,6 @@ async def enqueue(tx: Transaction, blob_ids: Sequence[int]) -> None:
     at = clock.to_db(clock.now())
     for start in range(0, len(blob_ids), _PER_STATEMENT):
         rows = ",".join(f"({blob_id:d},'{at}')" for blob_id in blob_ids[start : start + _PER_STATEMENT])
-        await tx.execute(f"INSERT IGNORE INTO sweep_candidate (blob_id, queued_at) VALUES {rows}")
+        await tx.execute(
+            f"INSERT INTO sweep_candidate (blob_id, queued_at) VALUES {rows} ON DUPLICATE KEY UPDATE blob_id = blob_id"
+        )

@@ -1,9 +1,9 @@
 """Purge: deleting for good, by a person, by the end of the hold, or by the owner's rule for versions.
 
 What goes together: a file that is live or in the hold goes with all its versions; an old version goes alone, with the
-entries that only gave it other names or times; a folder goes with everything below it, and with its own name once
-nothing is left inside. Large purges are many manifests of bounded size, each complete in itself; what was added since
-the purge was asked for is left alone.
+entries that only gave it other names, places or times; a folder goes with everything that is below it, or last was, and
+with what is left there of files that have moved elsewhere since. Large purges are many manifests of bounded size, each
+complete in itself; what was added since the purge was asked for is left alone.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from catalog import clock
 from catalog.blob_rows import id_list
 from catalog.database import Transaction
 from catalog.entries import Entries
-from catalog.purging import Act, Choose, Doomed, Purging, histories, parts, version_of, with_content
+from catalog.purging import Act, Choose, Doomed, Purging, histories, inside, parts, version_of
 from catalog.scope import Scope
 from catalog.values import Entry, EntryKind, Purged, Removal, Retention
 
@@ -60,8 +60,11 @@ class Purge:
         files = await self._nodes(f"{_HELD} AND e.kind <> 'directory'", before)
         if files is not None:
             return await Purging(self._scope, files[0], act).run(_whole(self._tenant_id, files[1], fits))
-        inside = "SELECT 1 FROM entry i WHERE i.tenant_id = e.tenant_id AND i.parent_id = e.node_id"
-        folders = await self._nodes(f"{_HELD} AND e.kind = 'directory' AND NOT EXISTS ({inside})", before)
+        content = (
+            "SELECT 1 FROM entry i WHERE i.tenant_id = e.tenant_id AND i.parent_id = e.node_id"
+            " AND (i.removal IS NULL OR i.removal IN ('deleted', 'replaced'))"
+        )
+        folders = await self._nodes(f"{_HELD} AND e.kind = 'directory' AND NOT EXISTS ({content})", before)
         if folders is not None:
             return await Purging(self._scope, folders[0], act).run(_empty(self._tenant_id, folders[1], fits))
         return Purged()
@@ -132,8 +135,9 @@ class _OfDevice:
         done = await self._versions([entry for entry in files if entry.removal not in _WHOLE])
         done += await self._files(entry.node_id for entry in files if entry.removal in _WHOLE)
         levels = await self._levels({entry.node_id for entry in folders})
+        tree = {folder for level in levels for folder in level}
         for level in reversed(levels):
-            done += await self._inside(level)
+            done += await self._inside(level, tree)
             for part in parts(level):
                 done += await self._run(_empty(self._tenant_id, part, self._fits))
         return done
@@ -169,28 +173,38 @@ class _OfDevice:
         return done
 
     async def _levels(self, roots: set[int]) -> list[list[int]]:
-        """The folders and all that ever lay in them, outermost first."""
+        """The folders and those below them, or last below them, outermost first."""
         levels, seen = [sorted(roots)] if roots else [], set(roots)
         async with self._scope.database.reading() as tx:
             while levels and levels[-1]:
-                below: set[int] = set()
-                for part in parts(levels[-1]):
-                    rows = await tx.fetch_all(
-                        f"SELECT DISTINCT node_id FROM entry WHERE tenant_id = {self._tenant_id:d}"
-                        f" AND parent_id IN ({id_list(part)}) AND kind = 'directory'"
-                    )
-                    below.update(node_id for (node_id,) in rows)
-                levels.append(sorted(below - seen))
+                level = set(levels[-1])
+                rows = await inside(tx, self._tenant_id, level)
+                folders = {row.node_id for row in rows if row.kind is EntryKind.DIRECTORY} - seen
+                found = await histories(tx, self._tenant_id, folders)
+                below = {node_id for node_id, history in found.items() if history[-1].parent_id in level}
+                levels.append(sorted(below))
                 seen |= below
         return levels
 
-    async def _inside(self, folders: Sequence[int]) -> Purged:
-        """Files and links that lie, or lay, in these folders."""
+    async def _inside(self, folders: Sequence[int], tree: set[int]) -> Purged:
+        """Files and links in these folders: whole, where they belong to the tree; else what is left of them here."""
         done = Purged()
         for part in parts(folders):
-            last = 0
+            last, here = 0, set(part)
             while node_ids := await self._next_nodes(part, last):
-                done += await self._run(_whole(self._tenant_id, node_ids, self._fits))
+
+                async def choose(
+                    tx: Transaction, node_ids: Sequence[int] = node_ids, here: set[int] = here
+                ) -> list[Doomed]:
+                    doomed: list[Doomed] = []
+                    for history in (await histories(tx, self._tenant_id, node_ids)).values():
+                        if history[-1].parent_id not in tree:
+                            doomed += [entry for entry in history if entry.parent_id in here and self._fits(entry)]
+                        elif self._fits(history[-1]):
+                            doomed += history
+                    return doomed
+
+                done += await self._run(choose)
                 last = node_ids[-1]
         return done
 
@@ -216,10 +230,14 @@ def _whole(tenant_id: int, node_ids: Iterable[int], fits: Fits) -> Choose:
 
 
 def _empty(tenant_id: int, folders: Sequence[int], fits: Fits) -> Choose:
-    """All entries of those of the folders that nothing lies in any more."""
+    """All entries of those of the folders that nothing lies in any more, but former names of what moved elsewhere: they
+    go along."""
 
     async def choose(tx: Transaction) -> Sequence[Doomed]:
-        full = await with_content(tx, tenant_id, folders)
-        return await _whole(tenant_id, [folder for folder in folders if folder not in full], fits)(tx)
+        content = await inside(tx, tenant_id, folders)
+        full = {entry.parent_id for entry in content if entry.is_counted}
+        going = await _whole(tenant_id, [folder for folder in folders if folder not in full], fits)(tx)
+        gone = {entry.node_id for entry in going}
+        return [*going, *(entry for entry in content if entry.parent_id in gone)]
 
     return choose

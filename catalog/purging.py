@@ -25,7 +25,7 @@ ROWS_PER_STATEMENT: Final = 1_000
 _COUNTED: Final = (None, Removal.DELETED, Removal.REPLACED)
 """Of these an entry's bytes count in the quota; any other has a successor that counts."""
 
-_COLUMNS: Final = "id, node_id, kind, blob_id, size_bytes, removal, added_seq, removed_at"
+_COLUMNS: Final = "id, node_id, parent_id, kind, blob_id, size_bytes, removal, added_seq, removed_at"
 
 
 class Doomed(NamedTuple):
@@ -33,6 +33,7 @@ class Doomed(NamedTuple):
 
     id: int
     node_id: int
+    parent_id: int
     kind: EntryKind
     blob_id: int | None
     size_bytes: int
@@ -41,8 +42,13 @@ class Doomed(NamedTuple):
     removed_at: datetime | None
 
     @property
+    def is_counted(self) -> bool:
+        """Whether it stands for something of its own: live, held or a version, not a former name or time of those."""
+        return self.removal in _COUNTED
+
+    @property
     def counted_bytes(self) -> int:
-        return self.size_bytes if self.kind is EntryKind.FILE and self.removal in _COUNTED else 0
+        return self.size_bytes if self.kind is EntryKind.FILE and self.is_counted else 0
 
 
 Choose = Callable[[Transaction], Awaitable[Sequence[Doomed]]]
@@ -192,14 +198,14 @@ async def histories(tx: Transaction, tenant_id: int, node_ids: Iterable[int]) ->
     return found
 
 
-async def with_content(tx: Transaction, tenant_id: int, node_ids: Iterable[int]) -> set[int]:
-    """Those of the directories that any entry still lies in, live or not."""
-    found: set[int] = set()
+async def inside(tx: Transaction, tenant_id: int, node_ids: Iterable[int]) -> list[Doomed]:
+    """Every entry, live or not, that lies in these directories themselves."""
+    found: list[Doomed] = []
     for part in parts(sorted(set(node_ids))):
         rows = await tx.fetch_all(
-            f"SELECT DISTINCT parent_id FROM entry WHERE tenant_id = {tenant_id:d} AND parent_id IN ({id_list(part)})"
+            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = {tenant_id:d} AND parent_id IN ({id_list(part)})"
         )
-        found.update(parent_id for (parent_id,) in rows)
+        found += map(_doomed, rows)
     return found
 
 
@@ -208,9 +214,9 @@ def version_of(history: Sequence[Doomed], entry_id: int) -> list[Doomed]:
     modes, up to the entry that counts them. Of the live version only the entry itself: its bytes are in use."""
     at = next(position for position, entry in enumerate(history) if entry.id == entry_id)
     first, last = at, at
-    while first > 0 and history[first - 1].removal not in _COUNTED:
+    while first > 0 and not history[first - 1].is_counted:
         first -= 1
-    while history[last].removal not in _COUNTED:
+    while not history[last].is_counted:
         if last + 1 == len(history):
             return [history[at]]  # its successor lies elsewhere
         last += 1
@@ -223,6 +229,6 @@ def parts(ids: Sequence[int]) -> list[Sequence[int]]:
 
 
 def _doomed(row: Row) -> Doomed:
-    entry_id, node_id, kind, blob_id, size_bytes, removal, added_seq, removed_at = row
+    entry_id, node_id, parent_id, kind, blob_id, size_bytes, removal, added_seq, removed_at = row
     why = None if removal is None else Removal(removal)
-    return Doomed(entry_id, node_id, EntryKind(kind), blob_id, size_bytes, why, added_seq, removed_at)
+    return Doomed(entry_id, node_id, parent_id, EntryKind(kind), blob_id, size_bytes, why, added_seq, removed_at)

@@ -146,6 +146,30 @@ async def test_what_was_recovered_out_of_a_folder_stays(catalog: Catalog, laptop
     assert await used(laptop) == 1 == await counted(catalog, laptop)
 
 
+async def test_what_moved_out_of_a_folder_stays(catalog: Catalog, laptop: Uploader) -> None:
+    await laptop.add(("a/b.txt", b"1"), ("a/c.txt", b"22"), ("a/d/e.txt", b"333"), ("z/x.txt", b"4"))
+    await laptop.add(("a/b.txt", b"55555"))
+    for path in ("a/b.txt", "a/d"):
+        await laptop.scope.entries.move([(await entry(laptop, path)).id], EntryPath.parse("z"))
+    done = await laptop.scope.purge.entries([(await entry(laptop, "a")).id])
+    assert await laptop.names() == ["z"]
+    assert await laptop.names("z") == ["d", "b.txt", "x.txt"]
+    assert await laptop.names("z/d") == ["e.txt"]
+    assert done.freed_bytes == 3, "c.txt, and the version of b.txt that was made here"
+    assert await used(laptop) == 9 == await counted(catalog, laptop)
+
+
+async def test_a_held_folder_that_something_moved_out_of_ends_with_its_hold(catalog: Catalog, laptop: Uploader) -> None:
+    await laptop.add(("a/b.txt", b"1"), ("a/c.txt", b"22"), ("z/x.txt", b"4"))
+    await laptop.scope.entries.move([(await entry(laptop, "a/b.txt")).id], EntryPath.parse("z"))
+    await laptop.scope.entries.delete([(await entry(laptop, "a")).id])
+    await age(catalog, laptop, 31)
+    assert await all_expired(laptop) == 3
+    assert (await laptop.scope.entries.held()).items == []
+    assert await laptop.names("z") == ["b.txt", "x.txt"]
+    assert await used(laptop) == 2 == await counted(catalog, laptop)
+
+
 async def test_one_that_is_not_there_keeps_all(laptop: Uploader) -> None:
     await laptop.add(("a.txt", b"1"))
     with pytest.raises(NotFound):
@@ -179,7 +203,7 @@ async def test_the_journal_and_the_history_tell_of_it(laptop: Uploader, journal:
     assert (newest.added, newest.removed, newest.purged) == (0, 1, 1)
     chain = journal.chains[f"{laptop.scope.tenant.uuid}/device-{laptop.device_id}"]
     head, line = records.decode(chain[max(chain)][2])
-    assert line == records.PurgeLine([gone.id])
+    assert line == records.PurgeLine([gone.id], live=1)
     assert isinstance(head, records.ManifestLine)
     assert (head.sequence, head.at) == (newest.sequence, newest.at)
     [event, *_] = (await laptop.scope.audit.page(wanted=AuditFilter(action="purge"))).items
