@@ -10,6 +10,7 @@ from catalog.database import POOL_CONNECTIONS_MAX, Database
 from catalog.errors import TenantSuspended
 from catalog.records import JournalWriter
 from catalog.scope import Scope
+from catalog.search_indexes import SearchIndexes
 from catalog.settings import Settings
 from catalog.system import SystemScope
 from catalog.tenant import TenantScope
@@ -39,6 +40,7 @@ class Catalog:
         self._database = database
         self._journal = journal
         self._settings = settings
+        self.searches = SearchIndexes(database, settings.search_dir)
         self.system = SystemScope(database, settings, journal)
         self.audit_checkpoints = AuditCheckpoints(database, journal, AuditKey.load(settings.audit_key_file))
 
@@ -57,6 +59,7 @@ class Catalog:
         return cls(database, journal, settings)
 
     async def close(self) -> None:
+        await self.searches.close()
         await self._database.close()
 
     async def ready(self) -> None:
@@ -70,5 +73,14 @@ class Catalog:
         if tenant.status != ACTIVE:
             raise TenantSuspended
         return TenantScope(
-            Scope(self._database, self._journal, tenant, actor, token_device, self._settings.hold_days, grant)
+            Scope(
+                self._database,
+                self._journal,
+                self.searches,
+                tenant,
+                actor,
+                token_device,
+                self._settings.hold_days,
+                grant,
+            )
         )

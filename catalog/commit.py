@@ -60,7 +60,9 @@ async def commit(
     if len(note) > NOTE_CHARACTERS_MAX:
         raise BadRequest(f"A note has at most {NOTE_CHARACTERS_MAX} characters. Shorten it.")
     attempt = _Commit(scope, changes, action, subject, note)
-    return await scope.database.run(attempt.work, attempt.was_committed)
+    results = await scope.database.run(attempt.work, attempt.was_committed)
+    scope.searches.committed(scope.tenant)
+    return results
 
 
 class _Commit:

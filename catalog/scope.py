@@ -13,6 +13,7 @@ from catalog.blob_rows import id_list
 from catalog.database import Database
 from catalog.errors import NotAllowed, NotFound
 from catalog.records import JournalWriter
+from catalog.search_indexes import SearchIndexes
 from catalog.values import Actor, Tenant, UsedGrant
 
 
@@ -23,6 +24,7 @@ class Scope:
 
     database: Database
     journal: JournalWriter
+    searches: SearchIndexes
     tenant: Tenant
     actor: Actor
     token_device: int | None

@@ -37,6 +37,7 @@ class Settings:
     proxy_addresses: tuple[str, ...]
     secret_key: str
     storage_root: Path
+    search_dir: Path
     mariadb_host: str
     mariadb_port: int
     mariadb_socket: str | None
@@ -138,6 +139,7 @@ def _read(r: _Reader) -> Settings:
         storage_root=Path(
             r.checked("STORAGE_ROOT", None, _is_absolute, "an absolute path, e.g. /tank/backups/otb-cloud")
         ),
+        search_dir=Path(r.checked("SEARCH_DIR", _search_dir(r.values), _is_absolute, "an absolute path")),
         mariadb_host=r.text("MARIADB_HOST", "127.0.0.1"),
         mariadb_port=r.number("MARIADB_PORT", 3306, 1, 65535),
         mariadb_socket=r.text("MARIADB_SOCKET", "") or None,
@@ -172,6 +174,11 @@ _PUBLIC: Final = "an https URL without a path (http only for a loopback host)"
 
 
 _ZONE: Final = "a time zone's name, e.g. America/Toronto"
+
+
+def _search_dir(values: Mapping[str, str]) -> str:
+    """Beside the store, so that it is on the same disk and not in it."""
+    return values.get("STORAGE_ROOT", "").rstrip("/") + "-search"
 
 
 def _is_absolute(value: str) -> bool:

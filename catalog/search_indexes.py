@@ -1,0 +1,88 @@
+"""`SearchIndexes`: the search indexes of all tenants that this process has opened, and what keeps them up in the
+background.
+
+What always holds: a commit only leaves a note that there is something new; reading it in begins when the tenant has
+been quiet for a moment, so that it does not compete with an upload, or when it has waited for long.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from pathlib import Path
+from typing import Final
+
+from catalog.database import Database
+from catalog.errors import DatabaseUnavailable
+from catalog.search_files import IndexFolder
+from catalog.search_index import TenantIndex
+from catalog.values import Tenant
+
+log: Final = logging.getLogger("otb.search")
+
+OPEN_MAX: Final = 256
+"""Tenants whose index one process keeps open: each has its newest entries in memory, and its files mapped."""
+QUIET_SECONDS: Final = 2.0
+BEHIND_SECONDS_MAX: Final = 30.0
+
+
+class SearchIndexes:
+    """One index per tenant, under `root`."""
+
+    def __init__(self, database: Database, root: Path) -> None:
+        self._database = database
+        self._root = root
+        self._open: OrderedDict[int, TenantIndex] = OrderedDict()
+        self._timers: dict[int, tuple[asyncio.TimerHandle, float]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def of(self, tenant: Tenant) -> TenantIndex:
+        """The tenant's index, opened by its first use."""
+        index = self._open.get(tenant.id)
+        if index is None:
+            index = self._open[tenant.id] = TenantIndex(self._database, tenant, self.folder(tenant))
+            if len(self._open) > OPEN_MAX:
+                self._close_later(self._open.popitem(last=False)[1])
+        self._open.move_to_end(tenant.id)
+        return index
+
+    def folder(self, tenant: Tenant) -> IndexFolder:
+        """The tenant's files."""
+        return IndexFolder(self._root / tenant.uuid)
+
+    def committed(self, tenant: Tenant) -> None:
+        """Something of the tenant's changed. Costs next to nothing."""
+        loop = asyncio.get_running_loop()
+        waiting = self._timers.get(tenant.id)
+        since = loop.time() if waiting is None else waiting[1]
+        if waiting is not None:
+            waiting[0].cancel()
+        at = min(loop.time() + QUIET_SECONDS, since + BEHIND_SECONDS_MAX)
+        self._timers[tenant.id] = (loop.call_at(at, self._catch_up, tenant), since)
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
+        for timer, _ in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for index in self._open.values():
+            await index.close()
+        self._open.clear()
+        await asyncio.gather(*self._closing)
+
+    def _catch_up(self, tenant: Tenant) -> None:
+        self._timers.pop(tenant.id, None)
+        self.of(tenant).catch_up().add_done_callback(_tell_of_failure)
+
+    def _close_later(self, index: TenantIndex) -> None:
+        task = asyncio.create_task(index.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+def _tell_of_failure(task: "asyncio.Task[None]") -> None:
+    if task.cancelled() or task.exception() is None:
+        return
+    if isinstance(task.exception(), DatabaseUnavailable):
+        log.info("a search index could not be caught up now: the database does not answer")
+    else:
+        log.error("a search index could not be caught up", exc_info=task.exception())
