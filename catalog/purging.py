@@ -72,21 +72,25 @@ class Purging:
         self._act = act
         self._done = Purged()
         self._proof: tuple[int, Digest] | None = None
+        self._gone: list[int] = []
 
     async def run(self, choose: Choose) -> Purged:
         """Remove what `choose` names; nothing happens if it names nothing. Raises `NotFound`, `DatabaseUnavailable`."""
 
         async def work(tx: Transaction) -> Purged:
-            self._done, self._proof = Purged(), None
+            self._done, self._proof, self._gone = Purged(), None, []
             ledger = await lock_ledger(tx, self._scope.tenant)
             head = await lock_head(tx, self._scope.tenant.id, self._device_id)
             if head is None:
                 raise NotFound("device")
             if doomed := await choose(tx):
                 self._done = await self._remove(tx, ledger, head, doomed)
+                self._gone = [entry.id for entry in doomed]
             return self._done
 
-        return await self._scope.database.run(work, self._was_committed)
+        done = await self._scope.database.run(work, self._was_committed)
+        self._scope.searches.purged(self._scope.tenant, self._gone)
+        return done
 
     async def _was_committed(self) -> Purged | None:
         if self._proof is None:

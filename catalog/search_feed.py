@@ -75,6 +75,19 @@ async def is_continued(tx: Transaction, tenant_id: int, followed: dict[int, Foll
     return all(device_id in there and there[device_id] == one.digest for device_id, one in followed.items())
 
 
+async def purged_since(tx: Transaction, tenant_id: int, followed: dict[int, Followed]) -> set[int]:
+    """The devices of which a later manifest purged something: entries may be gone without a trace of their end."""
+    found = set()
+    for device_id, one in followed.items():
+        row = await tx.fetch_one(
+            "SELECT 1 FROM manifest WHERE tenant_id = %s AND device_id = %s AND sequence > %s AND purged > 0 LIMIT 1",
+            (tenant_id, device_id, one.sequence),
+        )
+        if row is not None:
+            found.add(device_id)
+    return found
+
+
 async def every_entry(tx: Transaction, tenant_id: int, until: dict[int, int]) -> AsyncIterator[Documents]:
     """All live entries that manifests up to these added, in order of id."""
     last = 0

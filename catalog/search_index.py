@@ -53,7 +53,6 @@ class Snapshot:
 
     views: tuple[View, ...]
     is_complete: bool
-    document_count: int
 
 
 class TenantIndex:
@@ -69,10 +68,16 @@ class TenantIndex:
         self._generation: str | None = None
         self._is_loaded = False
         self._unwritten = 0
+        self._suspect: set[int] = set()
         self._distrusted: dict[int, int] = {}
         self._lock = asyncio.Lock()
         self._queued: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def document_count(self) -> int:
+        """How many live entries it knows."""
+        return sum(view.count for view in self._views)
 
     async def caught_up(self, seconds: float) -> Snapshot:
         """The index with all that was committed before the call; after `seconds`, what is there, not complete.
@@ -83,7 +88,7 @@ class TenantIndex:
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if done:
             task.result()
-        return Snapshot(self._views, bool(done) and self._is_loaded, sum(view.count for view in self._views))
+        return Snapshot(self._views, bool(done) and self._is_loaded)
 
     def catch_up(self) -> "asyncio.Task[None]":
         """Read in what is new, in a task of the index's own; one that has not begun yet serves all who ask."""
@@ -109,9 +114,13 @@ class TenantIndex:
             self._queued = None
             async with self._database.reading() as tx:
                 heads = await search_feed.heads(tx, self._tenant.id)
-                while not self._is_loaded:
-                    await self._load(tx, heads)
-                await self._follow(tx, heads)
+                is_followed = False
+                while not is_followed:
+                    if not self._is_loaded:
+                        await self._load(tx, heads)
+                    if self._is_loaded:
+                        await self._follow(tx, heads)
+                        is_followed = self._is_loaded  # another process's files may be taken on the way
 
     async def _load(self, tx: Transaction, heads: dict[int, Head]) -> None:
         """Take what the files hold. Where they hold nothing that fits, read everything; one process does, others
@@ -121,6 +130,7 @@ class TenantIndex:
             state, views = loaded
             self._views, self._followed, self._notes = tuple(views), dict(state.followed), state.notes
             self._generation, self._unwritten, self._is_loaded = state.generation, 0, True
+            self._suspect = await search_feed.purged_since(tx, self._tenant.id, self._followed)
             return
         with self._writing() as turn:
             if turn is Turn.TAKEN:
@@ -155,8 +165,10 @@ class TenantIndex:
                     self._end(ids)
                 await self._mark_followed(tx, {device_id: until})
                 await self._write_if_much()
-            if self._file_count(device_id) != head.file_count and self._distrusted.get(device_id) != head.sequence:
+            miscounts = self._file_count(device_id) != head.file_count
+            if device_id in self._suspect or (miscounts and self._distrusted.get(device_id) != head.sequence):
                 await self._reconcile(tx, device_id, head.sequence)
+                self._suspect.discard(device_id)
         await self._write_if_much()
 
     async def _mark_followed(self, tx: Transaction, until: dict[int, int]) -> None:
@@ -164,8 +176,8 @@ class TenantIndex:
         self._followed |= {device_id: Followed(last, proofs.get(device_id)) for device_id, last in until.items()}
 
     async def _reconcile(self, tx: Transaction, device_id: int, sequence: int) -> None:
-        """The device has another number of files than the index knows: some were purged without being ended first, or
-        while nobody followed. All its living entries are compared, by their ids alone."""
+        """Entries may have been purged that the index knows as living: by another process, or while none followed. All
+        the device's living entries are compared, by their ids alone."""
         living = [part async for part in search_feed.living(tx, self._tenant.id, device_id, sequence)]
         there = np.concatenate([np.empty(0, np.int64), *living])
         known = np.concatenate([np.empty(0, np.int64), *(view.ids_of_device(device_id) for view in self._views)])
@@ -203,8 +215,8 @@ class TenantIndex:
         with self._writing() as turn:
             if turn is Turn.TAKEN:
                 return  # whoever writes now will be found to have been first, the next time
-            there = await asyncio.to_thread(self._generation_there)
-            if turn is Turn.OURS and there not in {None, self._generation}:
+            there = await asyncio.to_thread(self._generation_there) if turn is Turn.OURS else None
+            if there not in {None, self._generation}:
                 # Another process was first: its state is taken, and what is missing in it is read again.
                 self._is_loaded = False
                 return
@@ -244,7 +256,11 @@ class TenantIndex:
             return None
 
     def _generation_there(self) -> str | None:
-        state = self._folder.state()
+        try:
+            state = self._folder.state()
+        except OSError as e:
+            self._tell_of_disk(e)
+            return None
         return None if state is None else state.generation
 
     @contextmanager

@@ -8,6 +8,7 @@ been quiet for a moment, so that it does not compete with an upload, or when it 
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,12 @@ class SearchIndexes:
             waiting[0].cancel()
         at = min(loop.time() + QUIET_SECONDS, since + BEHIND_SECONDS_MAX)
         self._timers[tenant.id] = (loop.call_at(at, self._catch_up, tenant), since)
+
+    def purged(self, tenant: Tenant, entry_ids: Sequence[int]) -> None:
+        """These entries are gone for good, as a commit that leaves no trace of them: an open index need not look."""
+        if entry_ids and tenant.id in self._open:
+            self._open[tenant.id].without(entry_ids)
+        self.committed(tenant)
 
     async def close(self) -> None:
         """End what goes on in the background."""

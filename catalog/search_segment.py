@@ -280,10 +280,12 @@ def _both(left: Array, right: Array) -> Array:
     if len(left) < _FEW:
         places = np.searchsorted(right, left)
         places[places == len(right)] = 0
-        return left[right[places] == left]
+        few: Array = left[right[places] == left]
+        return few
     marks = np.zeros(SEGMENT_DOCUMENTS_MAX, np.bool_)
     marks[right] = True
-    return left[marks[left]]
+    common: Array = left[marks[left]]
+    return common
 
 
 def _range(values: Array) -> Range:

@@ -23,6 +23,7 @@ LAST_DAY: Final = date(2200, 12, 31)
 SIZE_BYTES_MAX: Final = 1 << 60
 
 _TOKEN: Final = re.compile(r'(-?)(?:([a-z]+):)?(?:"([^"]*)(?:"|$)|(\S+))', re.IGNORECASE)
+_KEYS: Final = frozenset({"ext", "device", "kind", "in", "area", "before", "after", "on", "size"})
 _DAY: Final = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 _SIZE: Final = re.compile(r"(<=|>=|<|>)\s*(\d{1,15}(?:\.\d{1,3})?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS: Final = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -63,6 +64,8 @@ def parse(text: str) -> Terms:
     reader = _Reader()
     for match in _TOKEN.finditer(text):
         minus, key, quoted, plain = match.groups()
+        if key is None and plain is not None and plain[-1] == ":" and plain[:-1].lower() in _KEYS:
+            key, plain = plain[:-1], ""
         reader.take(bool(minus), (key or "").lower(), plain if quoted is None else quoted, match[0])
     return reader.terms()
 

@@ -178,7 +178,8 @@ _ZONE: Final = "a time zone's name, e.g. America/Toronto"
 
 def _search_dir(values: Mapping[str, str]) -> str:
     """Beside the store, so that it is on the same disk and not in it."""
-    return values.get("STORAGE_ROOT", "").rstrip("/") + "-search"
+    root = values.get("STORAGE_ROOT", "").rstrip("/")
+    return f"{root}-search" if _is_absolute(root) else "/"  # the root's own fault is told by itself
 
 
 def _is_absolute(value: str) -> bool:

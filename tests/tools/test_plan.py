@@ -45,6 +45,7 @@ def test_the_environment_is_honoured_so_that_two_runs_fit_on_one_machine(tmp_pat
     )
     assert (made.settings.app_port, made.standin.port, made.settings.hold_days) == (6001, 6002, 3)
     assert made.settings.storage_root == Path("/srv/store")
+    assert made.settings.search_dir == Path("/srv/store-search")
     assert made.settings.mariadb_db == "second"
     assert made.standin.signer.key == made.settings.otb_portal_shared_secret == secret
     assert made.settings.public_url == "http://127.0.0.1:6001"
