@@ -28,7 +28,11 @@ class BlobsNotFound(NotFound):
 
 
 class Purged(CatalogError):
-    """What was asked for was here and was deleted for good."""
+    """What was asked for was here and was deleted for good. `paths`: some of what is gone."""
+
+    def __init__(self, text: str, paths: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.paths = list(paths)
 
 
 class Conflict(CatalogError):

@@ -1,7 +1,7 @@
 """The catalog's value types. Parsed once, at the edge: a path that could escape cannot exist further in."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -460,27 +460,69 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """A saved selection. `size_bytes` is the zip's length, None until it is planned; `etag` names the plan."""
+    """A saved selection. `size_bytes`: of its zips together; `etag` names the plan; `at`: the moment it shows, if not
+    that of its making; `since`: the export after which it begins, `since_name` while that is still there."""
 
     id: int
     name: str
     created_at: datetime
+    created_by: str
     member_count: int
     content_bytes: int
-    size_bytes: int | None
+    size_bytes: int
     etag: str
+    part_count: int
+    time_zone: str
+    part_bytes_max: int | None
+    at: datetime | None
+    since: int | None
+    since_name: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One member of an export. `path` is as stored, names not made safe; the children of one folder are contiguous."""
+class Chosen:
+    """What an export takes. `path` is as stored, names not made safe; parents come before their children."""
 
-    position: int
+    entry_id: int
     path: EntryPath
     kind: EntryKind
     blob: Blob | None
     mtime_ns: int
     mode: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an export in its place. `name`: in the zip, UTF-8; `offset`, `listed_at`, `central_at`: where its
+    local header, its line in the list of digests and its central header begin, each from the start of its section of
+    the part."""
+
+    position: int
+    part: int
+    name: bytes
+    offset: int
+    listed_at: int
+    central_at: int
+    chosen: Chosen
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPart:
+    """One zip of an export: its members, the list of their digests, and the central directory, in bytes."""
+
+    number: int
+    member_count: int
+    local_bytes: int
+    central_bytes: int
+    list_name: bytes
+    list_bytes: int
+    list_crc32: int
+    list_mtime_ns: int
+    size_bytes: int
+
+    def sized(self, size_bytes: int) -> "PlannedPart":
+        """The same with the length of its zip."""
+        return replace(self, size_bytes=size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -327,10 +327,11 @@ def _of_http(error: HTTPException) -> Problem:
 
 def _extra(error: BaseException) -> dict[str, object]:
     match error:
-        case catalog.NotPossessed() | catalog.BlobsNotFound():
-            return {"missing": [digest.hex for digest in error.digests[:DIGESTS_MAX]]}
-        case BlobsTooLarge():
-            return {"large": [digest.hex for digest in error.digests]}
+        case catalog.NotPossessed() | catalog.BlobsNotFound() | BlobsTooLarge():
+            name = "large" if isinstance(error, BlobsTooLarge) else "missing"
+            return {name: [digest.hex for digest in error.digests[:DIGESTS_MAX]]}
+        case catalog.Purged():
+            return {"gone": error.paths}
         case catalog.QuotaExceeded():
             return {"quota": error.limit_bytes, "used": error.used_bytes, "wanted": error.wanted_bytes}
         case catalog.NotConnected():

@@ -5,7 +5,7 @@ The OpenAPI document quotes them, and tests reach each of them.
 
 from typing import Final
 
-from catalog import audit, blobs, commit, entries, holdings, trees, uploads
+from catalog import audit, blobs, commit, entries, exports, holdings, trees, uploads
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -42,6 +42,8 @@ PAGE_ITEMS: Final = 100
 PAGE_ITEMS_MAX: Final = entries.PAGE_MAX
 AUDIT_ITEMS_MAX: Final = audit.PAGE_MAX
 """Of the audit, and of a device's history."""
+
+EXPORT_ITEMS_MAX: Final = exports.PAGE_MAX
 
 PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""

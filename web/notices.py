@@ -20,6 +20,9 @@ _GOOD: Final = {
     "token_revoked": ("The token was revoked.", "The token was revoked."),
     "connected": ("Approved. The computer finishes connecting by itself in a few seconds.",) * 2,
     "connection_refused": ("Refused. That computer gets nothing.",) * 2,
+    "export_made": ("The export was made.", "The export was made."),
+    "export_removed": ("The export was removed. Its files stay where they are.",) * 2,
+    "nothing_new": ("Nothing was added since that export.",) * 2,
     "device_removed": ("The device was removed.", "The device was removed."),
 }
 _BAD: Final = {"choose": "Choose one or more files first."}

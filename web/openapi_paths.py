@@ -18,6 +18,7 @@ from web.limits import (
     BODY_WINDOW_SECONDS,
     DIGESTS_MAX,
     ENTRY_IDS_MAX,
+    EXPORT_ITEMS_MAX,
     JSON_BODY_BYTES_MAX,
     MANIFEST_BODY_BYTES_MAX,
     MANIFEST_ENTRIES_MAX,
@@ -31,7 +32,7 @@ from web.limits import (
     UPLOADS_AT_ONCE,
     UPLOADS_AT_ONCE_OF_TENANT,
 )
-from web.openapi_schemas import BASE64URL, DIGEST, ID, PATH, TEXT, TIME, Schema, one_of, ref
+from web.openapi_schemas import BASE64URL, COUNT, DIGEST, ID, PATH, TEXT, TIME, Schema, one_of, ref
 
 Spec = dict[str, Any]
 
@@ -79,6 +80,7 @@ def _limit(most: int) -> Spec:
 _CURSOR: Final = _query("cursor", TEXT, "`next` of the page before.")
 _DEVICE: Final = _path("device", ID, "The device's id.")
 _ENTRY: Final = _path("entry", ID, "The entry's id.")
+_EXPORT: Final = _path("export", ID, "The export's id.")
 _INLINE: Final = _query(
     "inline", {"type": "string", "enum": ["1"]}, "To show it in place: images, video and audio of known types only."
 )
@@ -448,28 +450,44 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
         )
     },
     "/api/v1/exports": {
+        "get": _get(
+            "The saved exports", {"200": _answer("Exports", "Newest first.")}, _CURSOR, _limit(EXPORT_ITEMS_MAX)
+        ),
         "post": _change(
-            "Save a selection or a folder as it is now, to be taken as one zip",
+            "Save a selection, a folder or a search, as it is now or was then, to be taken as zips",
             {"201": _answer("Export", "`size_bytes` is the zip's exact length.")} | _ABSENT,
             body=_json_body("NewExport"),
-        )
+        ),
+    },
+    "/api/v1/exports/{export}": {
+        "get": _get("One export", {"200": _answer("Export", "It.")} | _ABSENT, _EXPORT),
+        "delete": _change(
+            "Forget an export", {"204": {"description": "Forgotten. The files it names stay."}} | _ABSENT, _EXPORT
+        ),
     },
     "/api/v1/exports/{export}/{name}.zip": {
         "get": _get(
-            "The zip of an export",
+            "A zip of an export",
             {
                 "200": {
-                    "description": "Of exactly the announced length; members stored, names in UTF-8; links left out.",
+                    "description": "Of exactly the announced length; members stored, names in UTF-8; links left out;"
+                    " `B3SUMS` inside names every file's digest, for `b3sum --check`.",
+                    "content": {"application/zip": {"schema": _BINARY}},
+                },
+                "206": {
+                    "description": "One range of it: the same bytes, after whatever break.",
                     "content": {"application/zip": {"schema": _BINARY}},
                 },
                 "304": {"description": "It is what `If-None-Match` names."},
-                "410": _problem("A file of it was deleted for good since."),
+                "410": _problem("Files of it were deleted for good since; `gone` names some. Nothing was sent."),
+                "416": _problem("The range starts beyond the end."),
                 "500": _problem("A stored copy is damaged. Nothing, or not all, was sent."),
             }
             | _ABSENT,
-            _path("export", ID, "The export's id."),
+            _EXPORT,
             _path("name", TEXT, "Any name to save it under."),
-            _header("If-None-Match", TEXT, "An `ETag`: 304 if it is still the same."),
+            _query("part", COUNT, "Which of its zips, from 1."),
+            *_RANGE,
         )
     },
     "/api/v1/audit": {

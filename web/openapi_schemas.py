@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from catalog.errors import NotYet
+from catalog.export_making import PART_BYTES_MIN
 from catalog.holdings import Unsafe
 from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role, System
 from web.limits import BATCH_BLOBS_MAX, DIGESTS_MAX, MANIFEST_ENTRIES_MAX, READ_BLOBS_MAX
@@ -74,6 +75,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "detail": TEXT,
             "request": TEXT,
             "missing": list_of(DIGEST, DIGESTS_MAX),
+            "gone": list_of(TEXT),
             "error": one_of(NotYet),
             "interval": COUNT,
         },
@@ -260,10 +262,37 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "device": nullable(ID),
             "area": one_of(Area),
             "directory": PATH,
+            "search": nullable({**TEXT, "description": "A query as of `GET /api/v1/search`: `q=beach&kind=image`."}),
+            "again": nullable({**ID, "description": "An export whose selection is taken as it is now."}),
+            "since": nullable({**ID, "description": "The same, but only what was added since it was made."}),
+            "at": nullable({**TIME, "description": "Entries and folders as they were then."}),
             "name": nullable({"type": "string", "maxLength": 200}),
+            "part_bytes_max": nullable(
+                {
+                    "type": "integer",
+                    "minimum": PART_BYTES_MIN,
+                    "description": "Zips of at most so many bytes, each complete; a larger file is alone in one.",
+                }
+            ),
         },
     ),
-    "Export": record({"export": ID, "name": TEXT, "url": TEXT, "size_bytes": COUNT, "etag": TEXT, "members": COUNT}),
+    "Export": record(
+        {
+            "export": ID,
+            "name": TEXT,
+            "created": TIME,
+            "created_by": TEXT,
+            "at": nullable(TIME),
+            "since": nullable(ID),
+            "url": TEXT,
+            "size_bytes": COUNT,
+            "etag": TEXT,
+            "members": COUNT,
+            "content_bytes": COUNT,
+            "parts": list_of(record({"url": TEXT, "size_bytes": COUNT, "etag": TEXT})),
+        }
+    ),
+    "Exports": page_of("exports", "Export"),
     "Event": record(
         {
             "id": ID,

@@ -8,17 +8,17 @@ from zoneinfo import ZoneInfo
 from starlette.requests import Request
 from starlette.responses import Response
 
-from catalog.errors import BadPath, BadRequest, Conflict, NotFound
+from catalog.errors import BadPath, BadRequest, Conflict
 from catalog.values import Area, DateKind, Entry, EntryKind, EntryPath, MediaKind, Page, parse_name
 from web.answers import see_other
 from web.bodies import Form, field
 from web.errors import problem_of
-from web.exports import export_url, make_export, make_folder_export
+from web.form_fields import back_of, chosen_of
 from web.media import preview_kind
 from web.notices import with_notice
 from web.page_context import person_page
-from web.parameters import cursor_of, parse_id, path_area, path_id, query_of
-from web.paths import entry_path, has_control_characters, parse_encoded
+from web.parameters import cursor_of, path_area, path_id, query_of
+from web.paths import entry_path
 from web.queries import search_query
 from web.sessions import Caller
 from web.state import services
@@ -94,35 +94,20 @@ async def deleted_page(request: Request, caller: Caller) -> Response:
 
 async def delete_entries(request: Request, caller: Caller, fields: Form) -> Response:
     """Into the hold, and back to the page."""
-    ids, settings = _chosen(fields), services(request).settings
+    ids, settings = chosen_of(fields), services(request).settings
     if not ids:
-        return with_notice(see_other(_back(fields)), settings, "choose")
+        return with_notice(see_other(back_of(fields)), settings, "choose")
     await caller.scope.entries.delete(ids)
-    return with_notice(see_other(_back(fields)), settings, "deleted", len(ids))
+    return with_notice(see_other(back_of(fields)), settings, "deleted", len(ids))
 
 
 async def recover_entries(request: Request, caller: Caller, fields: Form) -> Response:
     """Out of the hold, and back to the page."""
-    ids, settings = _chosen(fields), services(request).settings
+    ids, settings = chosen_of(fields), services(request).settings
     if not ids:
-        return with_notice(see_other(_back(fields)), settings, "choose")
+        return with_notice(see_other(back_of(fields)), settings, "choose")
     await caller.scope.entries.recover(ids)
-    return with_notice(see_other(_back(fields)), settings, "recovered", len(ids))
-
-
-async def create_export(request: Request, caller: Caller, fields: Form) -> Response:
-    """A zip of what was chosen, or of a whole folder."""
-    ids = _chosen(fields)
-    if ids:
-        return see_other(export_url(await make_export(request, caller.scope, ids, None)))
-    if not field(fields, "device"):
-        return with_notice(see_other(_back(fields)), services(request).settings, "choose")
-    area = field(fields, "area") or Area.ORIGINALS
-    if area not in set(Area):
-        raise NotFound("area")
-    device_id, path = parse_id(field(fields, "device"), "device"), parse_encoded(field(fields, "directory"))
-    export = await make_folder_export(request, caller.scope, device_id, Area(area), path, None)
-    return see_other(export_url(export))
+    return with_notice(see_other(back_of(fields)), settings, "recovered", len(ids))
 
 
 async def search_page(request: Request, caller: Caller) -> Response:
@@ -179,17 +164,6 @@ async def _show_entry(
         problem=str(error) if error else None,
         **context,
     )
-
-
-def _chosen(fields: Form) -> list[int]:
-    return [parse_id(text, "file") for text in fields.get("entry", [])]
-
-
-def _back(fields: Form) -> str:
-    """The page the form was on: a path of ours, or the first page."""
-    path = field(fields, "back")
-    is_ours = path.startswith("/") and not path.startswith(("//", "/\\")) and not has_control_characters(path)
-    return path if is_ours else "/"
 
 
 def _as_asked(query: Form) -> dict[str, str]:

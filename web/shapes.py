@@ -1,5 +1,7 @@
 """The JSON of the API's values. Ids are strings, times RFC 3339 in UTC, digests 64 hex digits, sizes bytes."""
 
+from collections.abc import Sequence
+
 from catalog.values import (
     AuditEvent,
     CommitResult,
@@ -9,10 +11,12 @@ from catalog.values import (
     Export,
     Manifest,
     Page,
+    PlannedPart,
     Tenant,
     Usage,
     User,
 )
+from web.exports import export_etag, export_url
 from web.path_bytes import to_base64url
 from web.times import moment_text, time_text
 
@@ -128,14 +132,27 @@ def event_json(event: AuditEvent) -> Json:
     }
 
 
-def export_json(export: Export, url: str, size_bytes: int, etag: str) -> Json:
+def export_json(export: Export, parts: Sequence[PlannedPart]) -> Json:
+    """An export; `url`, `size_bytes` and `etag` are those of its first zip, `parts` has them all."""
+    shown = [
+        {
+            "url": export_url(export, part.number),
+            "size_bytes": part.size_bytes,
+            "etag": export_etag(export, part.number),
+        }
+        for part in parts
+    ]
     return {
         "export": str(export.id),
         "name": export.name,
-        "url": url,
-        "size_bytes": size_bytes,
-        "etag": etag,
+        "created": moment_text(export.created_at),
+        "created_by": export.created_by,
+        "at": None if export.at is None else moment_text(export.at),
+        "since": None if export.since is None else str(export.since),
+        **shown[0],
         "members": export.member_count,
+        "content_bytes": export.content_bytes,
+        "parts": shown,
     }
 
 

@@ -60,6 +60,25 @@ async def in_thread(chunks: Generator[bytes, None, None], workers: Workers) -> A
             await workers.run(chunks.close)
 
 
+async def in_thread_ahead(chunks: Generator[bytes, None, None], workers: Workers) -> AsyncGenerator[bytes, None]:
+    """As `in_thread`, with the next piece being made while the last one is on its way."""
+    try:
+        piece = await workers.run(_gather, chunks)
+        while piece:
+            following = workers.start(_gather, chunks)
+            try:
+                yield piece
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait({following})
+                following.exception()
+                raise
+            piece = await settle(following)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await workers.run(chunks.close)
+
+
 def _gather(chunks: Generator[bytes, None, None]) -> bytes:
     parts: list[bytes] = []
     size_bytes = 0

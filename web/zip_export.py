@@ -1,114 +1,138 @@
-"""The bytes of an export's zip, streamed in constant memory.
+"""The bytes of an export's zips, from any byte on, streamed in constant memory.
 
-stream-zip writes the members; it would keep the whole central directory in memory (300 bytes a member), so it
-is given some members at a time, and the central headers it makes wait in an unnamed temporary file until the
-end. Each blob is checked as it is read; a damaged or missing one raises, and what has been sent then is
-visibly no whole zip.
+A zip has four sections: the members (headers and content), the list of their digests, the central directory, and its
+end. Each is made from pages of the plan, beginning at the member that holds the first byte wanted, so that going on
+after a break costs what is left and not what came before. A damaged or missing blob raises, and what has been sent
+then is visibly no whole zip.
 """
 
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import tzinfo
-from typing import IO, Final
-
-from stream_zip import NO_COMPRESSION_32, NO_COMPRESSION_64, MemberFile, Method, stream_zip
+from typing import Protocol
 
 from cas.blob import Blob
-from cas.errors import BlobMissing
-from catalog.values import EntryKind, Member
-from web.limits import MIB, PIECE_BYTES
-from web.threads import Workers, in_thread
-from web.zip_layout import CONTENT_32, ZipLayout, ZipMember
+from catalog.values import Member, PlannedPart
+from web.ranges import ByteRange
+from web.threads import Workers, in_thread_ahead
+from web.zip_layout import central_part, ending, list_line, list_local, local_part
 
-ReadBlob = Callable[[Blob], Iterator[bytes]]
-"""Gives a blob's bytes, checked as they flow. Raises `BlobDamaged` or `BlobMissing`."""
-
-Pages = AsyncIterator[list[Member]]
-
-_DIRECTORY_IN_MEMORY_BYTES: Final = MIB
+ReadBlob = Callable[[Blob, ByteRange | None], Iterator[bytes]]
+"""Gives a blob's bytes, or a range of them, checked as they flow. Raises `ContentDamaged`."""
 
 
-async def plan_zip(pages: Pages, zone: tzinfo, workers: Workers) -> ZipLayout:
-    """Go through all members for the zip's exact length."""
-    layout = ZipLayout(zone)
-    async for page in pages:
-        await workers.run(layout.add_all, page)
-    return layout
+class Plan(Protocol):
+    """A part's members, in order."""
+
+    def members(self, section: str, at: int) -> AsyncIterator[Sequence[Member]]:
+        """Pages of members, from the one on that holds this byte of a section."""
 
 
-async def zip_pieces(pages: Pages, zone: tzinfo, read: ReadBlob, workers: Workers) -> AsyncGenerator[bytes, None]:
-    """The zip in pieces of about 1 MiB. Close it (`aclosing`) to let go of what is open."""
-    layout = ZipLayout(zone)
-    with tempfile.SpooledTemporaryFile(_DIRECTORY_IN_MEMORY_BYTES) as directory:
-        async for page in pages:
-            for members in _segments(await workers.run(layout.add_all, page)):
-                async with aclosing(in_thread(_local_part(members, read, directory), workers)) as pieces:
+@dataclass(frozen=True, slots=True)
+class ZipPart:
+    """One zip: its plan, the zone whose clock it shows, and how blobs are read."""
+
+    part: PlannedPart
+    plan: Plan
+    zone: tzinfo
+    read: ReadBlob
+    workers: Workers
+
+    async def pieces(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        """The wanted bytes, in pieces of about 1 MiB. Close it (`aclosing`) to let go of what is open."""
+        start, end = wanted.offset, wanted.offset + wanted.length
+        for length, section in self._sections():
+            if start < min(length, end):
+                async with aclosing(section(ByteRange(start, min(length, end) - start))) as pieces:
                     async for piece in pieces:
                         yield piece
-        directory.seek(0)
-        async with aclosing(in_thread(_whole(directory), workers)) as pieces:
-            async for piece in pieces:
-                yield piece
-    yield layout.end()
+            start, end = max(0, start - length), end - length
+            if end <= 0:
+                return
+
+    def _sections(self) -> list[tuple[int, Callable[[ByteRange], AsyncGenerator[bytes, None]]]]:
+        part, head, tail = self.part, list_local(self.part, self.zone), ending(self.part, self.zone)
+        return [
+            (part.local_bytes, self._members),
+            (len(head), _fixed(head)),
+            (part.list_bytes, self._list),
+            (part.central_bytes, self._directory),
+            (len(tail), _fixed(tail)),
+        ]
+
+    def _members(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        return self._paged("offset", wanted, self._local_bytes)
+
+    def _list(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        return self._paged("listed_at", wanted, lambda page, part: _short(page, part, "listed_at", list_line))
+
+    def _directory(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        def header(member: Member) -> bytes:
+            return central_part(member, self.zone)
+
+        return self._paged("central_at", wanted, lambda page, part: _short(page, part, "central_at", header))
+
+    async def _paged(
+        self,
+        section: str,
+        wanted: ByteRange,
+        make: Callable[[Sequence[Member], ByteRange], Generator[bytes, None, None]],
+    ) -> AsyncGenerator[bytes, None]:
+        left = wanted.offset, wanted.offset + wanted.length
+        at = wanted.offset
+        async for page in self.plan.members(section, wanted.offset):
+            if at >= left[1]:
+                return
+            chunks = make(page, ByteRange(at, left[1] - at))
+            async with aclosing(in_thread_ahead(chunks, self.workers)) as pieces:
+                async for piece in pieces:
+                    at += len(piece)
+                    yield piece
+
+    def _local_bytes(self, page: Sequence[Member], wanted: ByteRange) -> Generator[bytes, None, None]:
+        """Headers and content of some members, as far as they lie in the range."""
+        end = wanted.offset + wanted.length
+        for member in page:
+            if member.offset >= end:
+                return
+            header = local_part(member, self.zone)
+            yield _cut(header, member.offset, wanted)
+            blob = member.chosen.blob
+            if blob is not None and blob.size_bytes:
+                yield from self._content(blob, member.offset + len(header), wanted)
+
+    def _content(self, blob: Blob, at: int, wanted: ByteRange) -> Iterator[bytes]:
+        first = max(wanted.offset - at, 0)
+        last = min(wanted.offset + wanted.length - at, blob.size_bytes)
+        if first == 0 and last == blob.size_bytes:
+            yield from self.read(blob, None)
+        elif first < last:
+            yield from self.read(blob, ByteRange(first, last - first))
 
 
-def _segments(members: Iterable[ZipMember]) -> Iterator[list[ZipMember]]:
-    """Runs of members that one call of stream-zip can write: alike in time stamps, and under 4 GiB together."""
-    segment: list[ZipMember] = []
-    size_bytes = 0
-    for member in members:
-        if segment and (
-            size_bytes + member.local_bytes > CONTENT_32 or member.has_timestamp != segment[0].has_timestamp
-        ):
-            yield segment
-            segment, size_bytes = [], 0
-        segment.append(member)
-        size_bytes += member.local_bytes
-    if segment:
-        yield segment
+def _short(
+    page: Sequence[Member], wanted: ByteRange, section: str, make: Callable[[Member], bytes]
+) -> Generator[bytes, None, None]:
+    """What each member has in a section where it has little."""
+    end = wanted.offset + wanted.length
+    for member in page:
+        at: int = getattr(member, section)
+        if at >= end:
+            return
+        yield _cut(make(member), at, wanted)
 
 
-def _local_part(members: list[ZipMember], read: ReadBlob, directory: IO[bytes]) -> Generator[bytes, None, None]:
-    """Headers and content of some members; their central headers go to `directory`, with offsets in the whole
-    zip.
-    """
-    local_left = sum(member.local_bytes for member in members)
-    central = bytearray()
-    files: Iterator[MemberFile] = (
-        (member.name, member.modified, member.mode, _method(member), _content(member, read)) for member in members
-    )
-    for chunk in stream_zip(files, chunk_size=PIECE_BYTES, extended_timestamps=members[0].has_timestamp):
-        if local_left:
-            yield chunk[:local_left]
-        central += chunk[local_left:]
-        local_left = max(0, local_left - len(chunk))
-    directory.write(_placed(central, members))
+def _cut(data: bytes, at: int, wanted: ByteRange) -> bytes:
+    """What of `data`, which lies at `at`, is wanted."""
+    first, last = wanted.offset - at, wanted.offset + wanted.length - at
+    if first <= 0 and last >= len(data):
+        return data
+    return data[max(first, 0) : max(last, 0)]
 
 
-def _method(member: ZipMember) -> Method:
-    method = NO_COMPRESSION_64 if member.is_zip64 else NO_COMPRESSION_32
-    return method(member.size_bytes, member.crc32)
+def _fixed(data: bytes) -> Callable[[ByteRange], AsyncGenerator[bytes, None]]:
+    async def piece(wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        yield data[wanted.offset : wanted.offset + wanted.length]
 
-
-def _content(member: ZipMember, read: ReadBlob) -> Iterable[bytes]:
-    if member.source.kind is EntryKind.DIRECTORY:
-        return ()
-    if member.source.blob is None:
-        raise BlobMissing("A file of this export is not kept any more.")
-    return read(member.source.blob)
-
-
-def _placed(central: bytearray, members: list[ZipMember]) -> bytes:
-    at = 0
-    for member in members:
-        header = central[at : at + member.central_bytes]
-        member.place_central(header)
-        central[at : at + member.central_bytes] = header
-        at += member.central_bytes
-    return bytes(central[:at])
-
-
-def _whole(file: IO[bytes]) -> Generator[bytes, None, None]:
-    while piece := file.read(PIECE_BYTES):
-        yield piece
+    return piece

@@ -1,172 +1,220 @@
-"""Where the bytes of an export's zip lie: sizes of headers and directory, and which members need zip64.
+"""Where the bytes of an export's zips lie: every member's name, part and place, worked out once, when the export is
+made.
 
-All members are STORED and their CRC-32 known, so the whole length is known before the first byte (APPNOTE
-6.3.10). The sizes here are those of what stream-zip writes; tests compare the two.
+All members are STORED and their CRC-32 known, so the whole length is known before the first byte, and any byte can be
+made without those before it. A part is a zip of its own: members, then a list of digests as `b3sum --check` reads it,
+then the central directory. Names are unique over all parts, so that all unpack into one folder.
 """
 
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from struct import Struct
+from collections.abc import Sequence
+from datetime import tzinfo
 from typing import Final
 
-from catalog.values import EntryKind, Member
+from isal import isal_zlib
+
+from catalog.values import Chosen, EntryKind, Member, PlannedPart
+from web import zip_format
+from web.threads import Workers
 from web.zip_names import ZipNames
 
-ZIP_VERSION: Final = 1
-"""Part of an export's entity tag: count it up when the same members no longer give the same bytes.
+ZIP_VERSION: Final = 2
+"""Part of an export's entity tag: count it up when the same members no longer give the same bytes. A migration must
+then drop the exports that were made before, whose lengths and places are stored."""
 
-Where their length changes too, a migration must clear `export.size_bytes`.
-"""
-
-LIMIT_16: Final = 0xFFFF
-LIMIT_32: Final = 0xFFFF_FFFF
-"""These values themselves mean “see the zip64 field”."""
-CONTENT_32: Final = LIMIT_32 - (1 << 17)
-"""The longest content without zip64: a member's headers and content together must fit, as stream-zip wants
-it.
-"""
-
-_LOCAL_BYTES: Final = 30
-_CENTRAL_BYTES: Final = 46
-_ZIP64_LOCAL_BYTES: Final = 20
-_ZIP64_CENTRAL_BYTES: Final = 28
-_TIMESTAMP_BYTES: Final = 9
-_OFFSET_32_AT: Final = 42
-_OFFSET_64_AT: Final = 20
-"""Of the member's offset, in a central header; and from the end of the name, where zip64 holds it."""
-
-_END: Final = Struct("<4sHHHHIIH")
-_END_64: Final = Struct("<4sQHHIIQQQQ")
-_LOCATOR_64: Final = Struct("<4sIQI")
-_U32: Final = Struct("<I")
-_U64: Final = Struct("<Q")
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMESTAMP_MAX: Final = 2**31 - 1
-_YEAR_MIN, _YEAR_MAX = 1980, 2107
-_FOLDER_MODE: Final = 0o755
+LIST_NAME: Final = b"B3SUMS"
+_FOLDER_MODE: Final = stat.S_IFDIR | 0o755
 _FILE_MODE: Final = 0o644
+_LIST_MODE: Final = stat.S_IFREG | 0o444
 
 
-@dataclass(frozen=True, slots=True)
-class ZipMember:
-    """A member with its name made safe and its place known.
+class ZipPlanner:
+    """Lays members out one after the other, in constant memory but for what `ZipNames` keeps.
 
-    `modified` is in the zone whose clock DOS time shows.
+    `part_bytes_max`: a part ends before it would be longer, unless a single member is.
     """
 
-    name: str
-    name_bytes: int
-    modified: datetime
-    mode: int
-    size_bytes: int
-    crc32: int
-    offset: int
-    has_timestamp: bool
-    source: Member
+    def __init__(self, zone: tzinfo, workers: Workers, part_bytes_max: int | None = None) -> None:
+        self._layout = ZipLayout(zone, part_bytes_max)
+        self._workers = workers
 
-    @property
-    def is_zip64(self) -> bool:
-        return self.size_bytes > CONTENT_32 or self.offset >= LIMIT_32
+    async def place(self, chosen: Sequence[Chosen]) -> list[Member]:
+        """The next members with their places; those that have none are left out."""
+        return await self._workers.run(self._layout.add_all, chosen)
 
-    @property
-    def local_bytes(self) -> int:
-        """Of the local header and the content."""
-        return _LOCAL_BYTES + self._extra_bytes(_ZIP64_LOCAL_BYTES) + self.size_bytes
-
-    @property
-    def central_bytes(self) -> int:
-        return _CENTRAL_BYTES + self._extra_bytes(_ZIP64_CENTRAL_BYTES)
-
-    def _extra_bytes(self, zip64_bytes: int) -> int:
-        timestamp = _TIMESTAMP_BYTES if self.has_timestamp else 0
-        return self.name_bytes + timestamp + (zip64_bytes if self.is_zip64 else 0)
-
-    def place_central(self, header: bytearray) -> None:
-        """Put the member's offset in the whole zip into its central header."""
-        if self.is_zip64:
-            _U64.pack_into(header, _CENTRAL_BYTES + self.name_bytes + _OFFSET_64_AT, self.offset)
-        else:
-            _U32.pack_into(header, _OFFSET_32_AT, self.offset)
+    def finish(self) -> list[PlannedPart]:
+        """The parts, at least one."""
+        return self._layout.finish()
 
 
-class ZipLayout:
-    """Lays members out one after the other, in constant memory but for what `ZipNames` keeps."""
+class _Part:
+    """A part that is being laid out."""
 
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
-        self._names = ZipNames()
+    def __init__(self, number: int) -> None:
+        self.number = number
         self.member_count = 0
         self.local_bytes = 0
         self.central_bytes = 0
+        self.list_bytes = 0
+        self.list_crc32 = 0
+        self.newest_mtime_ns = 0
+        """The list is as old as the newest of what it is of, so that the same selection gives the same bytes."""
 
-    def add(self, member: Member) -> ZipMember | None:
+
+class ZipLayout:
+    """`ZipPlanner`, without the thread."""
+
+    def __init__(self, zone: tzinfo, part_bytes_max: int | None = None) -> None:
+        self._zone = zone
+        self._part_bytes_max = part_bytes_max
+        self._names = ZipNames()
+        self._part = _Part(1)
+        self._done: list[PlannedPart] = []
+
+    def add_all(self, chosen: Sequence[Chosen]) -> list[Member]:
+        """The places of those that have one."""
+        return [member for member in map(self.add, chosen) if member is not None]
+
+    def add(self, chosen: Chosen) -> Member | None:
         """The next member's place; None for one that has none of its own."""
-        is_directory = member.kind is EntryKind.DIRECTORY
-        name = self._name(member, is_directory=is_directory)
+        name = self._name(chosen)
         if name is None:
             return None
-        moment = zip_time(member.mtime_ns, self._zone)
-        placed = ZipMember(
+        size_bytes = chosen.blob.size_bytes if chosen.blob else 0
+        timestamp = zip_format.fits_timestamp(zip_format.zip_time(chosen.mtime_ns, self._zone))
+        if self._must_end(len(name), size_bytes):
+            self._end_part()
+        part = self._part
+        zip64 = zip_format.is_zip64(size_bytes, part.local_bytes)
+        placed = Member(
+            position=-1,
+            part=part.number,
             name=name,
-            name_bytes=len(name.encode()),
-            modified=moment,
-            mode=_mode(member, is_directory=is_directory),
-            size_bytes=member.blob.size_bytes if member.blob else 0,
-            crc32=member.blob.crc32 if member.blob else 0,
-            offset=self.local_bytes,
-            has_timestamp=moment.timestamp() <= _TIMESTAMP_MAX,
-            source=member,
+            offset=part.local_bytes,
+            listed_at=part.list_bytes,
+            central_at=part.central_bytes,
+            chosen=chosen,
         )
-        self.member_count += 1
-        self.local_bytes += placed.local_bytes
-        self.central_bytes += placed.central_bytes
+        part.member_count += 1
+        part.local_bytes += zip_format.local_bytes(len(name), zip64=zip64, timestamp=timestamp) + size_bytes
+        part.central_bytes += zip_format.central_bytes(len(name), zip64=zip64, timestamp=timestamp)
+        line = list_line(placed)
+        part.list_bytes += len(line)
+        part.list_crc32 = isal_zlib.crc32(line, part.list_crc32)
+        part.newest_mtime_ns = max(part.newest_mtime_ns, chosen.mtime_ns)
         return placed
 
-    def add_all(self, members: Iterable[Member]) -> list[ZipMember]:
-        """The places of those that have one."""
-        return [placed for placed in map(self.add, members) if placed is not None]
+    def finish(self) -> list[PlannedPart]:
+        self._end_part()
+        return self._done
 
-    def _name(self, member: Member, *, is_directory: bool) -> str | None:
+    def _name(self, chosen: Chosen) -> bytes | None:
         """Links are left out: unpacked, a link could lead out of the folder."""
-        if member.kind is EntryKind.LINK:
+        if chosen.kind is EntryKind.LINK:
             return None
-        return self._names.name(member.path, is_directory=is_directory)
+        name = self._names.name(chosen.path, is_directory=chosen.kind is EntryKind.DIRECTORY)
+        return None if name is None else name.encode()
 
-    @property
-    def size_bytes(self) -> int:
-        """Of the whole zip, with the members so far."""
-        return self.local_bytes + self.central_bytes + len(self.end())
-
-    def end(self) -> bytes:
-        """What stands after the central directory."""
-        count, size, offset = self.member_count, self.central_bytes, self.local_bytes
-        end = _END.pack(
-            b"PK\5\6", 0, 0, min(count, LIMIT_16), min(count, LIMIT_16), min(size, LIMIT_32), min(offset, LIMIT_32), 0
+    def _must_end(self, name_bytes: int, size_bytes: int) -> bool:
+        """Whether the part would become too long with one more member."""
+        part, most = self._part, self._part_bytes_max
+        if most is None or not part.member_count:
+            return False
+        headers = zip_format.local_bytes(name_bytes, zip64=True, timestamp=True) + zip_format.central_bytes(
+            name_bytes, zip64=True, timestamp=True
         )
-        if count < LIMIT_16 and size < LIMIT_32 and offset < LIMIT_32:
-            return end
-        record = _END_64.pack(b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
-        return record + _LOCATOR_64.pack(b"PK\6\7", 0, offset + size, 1) + end
+        around = _around_bytes() + len(_LINE_START) + 2 + name_bytes
+        return part.local_bytes + part.central_bytes + part.list_bytes + headers + size_bytes + around > most
+
+    def _end_part(self) -> None:
+        part = self._part
+        planned = PlannedPart(
+            number=part.number,
+            member_count=part.member_count,
+            local_bytes=part.local_bytes,
+            central_bytes=part.central_bytes,
+            list_name=self._names.own(LIST_NAME.decode()).encode() if part.list_bytes else b"",
+            list_bytes=part.list_bytes,
+            list_crc32=part.list_crc32,
+            list_mtime_ns=part.newest_mtime_ns,
+            size_bytes=0,
+        )
+        self._done.append(with_size(planned, self._zone))
+        self._part = _Part(part.number + 1)
 
 
-def zip_time(mtime_ns: int, zone: tzinfo) -> datetime:
-    """The time as a zip can hold it: whole seconds, 1980 to 2107 on the zone's clock."""
-    try:
-        moment = (_EPOCH + timedelta(seconds=mtime_ns // 1_000_000_000)).astimezone(zone)
-    except OverflowError:
-        moment = datetime(_YEAR_MIN if mtime_ns < 0 else _YEAR_MAX, 1, 1, tzinfo=zone)
-    if moment.year < _YEAR_MIN:
-        return datetime(_YEAR_MIN, 1, 1, tzinfo=zone)
-    if moment.year > _YEAR_MAX:
-        return datetime(_YEAR_MAX, 12, 31, 23, 59, 58, tzinfo=zone)
-    return moment
+_LINE_START: Final = b"0" * 64
 
 
-def _mode(member: Member, *, is_directory: bool) -> int:
+def _around_bytes() -> int:
+    """What a part has besides its members, at most: the list's own headers, and what stands after the directory."""
+    name_bytes = len(LIST_NAME) + 8
+    return (
+        zip_format.local_bytes(name_bytes, zip64=True, timestamp=True)
+        + zip_format.central_bytes(name_bytes, zip64=True, timestamp=True)
+        + len(zip_format.end_of_directory(zip_format.LIMIT_16, 0, 0))
+    )
+
+
+def list_line(member: Member) -> bytes:
+    """The member in the list of digests; nothing for a folder. Names in a zip hold neither `\\` nor line feeds."""
+    blob = member.chosen.blob
+    return b"" if blob is None else b"%s  %s\n" % (blob.digest.hex.encode(), member.name)
+
+
+def local_part(member: Member, zone: tzinfo) -> bytes:
+    """The member's local header."""
+    chosen = member.chosen
+    moment = zip_format.zip_time(chosen.mtime_ns, zone)
+    size_bytes, crc32 = (chosen.blob.size_bytes, chosen.blob.crc32) if chosen.blob else (0, 0)
+    zip64 = zip_format.is_zip64(size_bytes, member.offset)
+    return zip_format.local_header(member.name, moment, size_bytes, crc32, zip64=zip64)
+
+
+def central_part(member: Member, zone: tzinfo) -> bytes:
+    """The member's central header."""
+    chosen = member.chosen
+    moment = zip_format.zip_time(chosen.mtime_ns, zone)
+    size_bytes, crc32 = (chosen.blob.size_bytes, chosen.blob.crc32) if chosen.blob else (0, 0)
+    zip64 = zip_format.is_zip64(size_bytes, member.offset)
+    return zip_format.central_header(
+        member.name, moment, size_bytes, crc32, _mode(chosen), member.offset, zip64=zip64
+    )  # fmt: skip
+
+
+def list_local(part: PlannedPart, zone: tzinfo) -> bytes:
+    """The local header of the list of digests; nothing where there is none."""
+    if not part.list_name:
+        return b""
+    moment = zip_format.zip_time(part.list_mtime_ns, zone)
+    zip64 = zip_format.is_zip64(part.list_bytes, part.local_bytes)
+    return zip_format.local_header(part.list_name, moment, part.list_bytes, part.list_crc32, zip64=zip64)
+
+
+def ending(part: PlannedPart, zone: tzinfo) -> bytes:
+    """What stands after the members' central headers: the list's own, and the end of the directory."""
+    central = b""
+    if part.list_name:
+        moment = zip_format.zip_time(part.list_mtime_ns, zone)
+        zip64 = zip_format.is_zip64(part.list_bytes, part.local_bytes)
+        central = zip_format.central_header(
+            part.list_name, moment, part.list_bytes, part.list_crc32, _LIST_MODE, part.local_bytes, zip64=zip64
+        )
+    count = part.member_count + bool(part.list_name)
+    offset = part.local_bytes + len(list_local(part, zone)) + part.list_bytes
+    return central + zip_format.end_of_directory(count, part.central_bytes + len(central), offset)
+
+
+def with_size(part: PlannedPart, zone: tzinfo) -> PlannedPart:
+    """The part with the length of its zip."""
+    size_bytes = (
+        part.local_bytes + len(list_local(part, zone)) + part.list_bytes + part.central_bytes + len(ending(part, zone))
+    )
+    return part.sized(size_bytes)
+
+
+def _mode(chosen: Chosen) -> int:
     """Unix mode for the zip: never set-uid, never unreadable for who unpacks it."""
-    if is_directory:
-        return stat.S_IFDIR | _FOLDER_MODE
-    return stat.S_IFREG | (_FILE_MODE if member.mode is None else member.mode & 0o777 | 0o600)
+    if chosen.kind is EntryKind.DIRECTORY:
+        return _FOLDER_MODE
+    return stat.S_IFREG | (_FILE_MODE if chosen.mode is None else chosen.mode & 0o777 | 0o600)

@@ -86,6 +86,10 @@ class ZipNames:
             self._renamed[path.names] = own
         return f"{folder}{own}/" if is_directory else folder + own
 
+    def own(self, name: str) -> str:
+        """A name at the top for something that is no member: as it is, or numbered where it is taken."""
+        return self._unique("", name)
+
     def _folder(self, above: list[bytes]) -> str:
         """The folder's name in the zip. Members of one folder come together, so the last one is mostly the same."""
         known, text = self._last_folder

@@ -4,7 +4,7 @@ The names are awkward on purpose: long, right-to-left, emoji, markup, bidirectio
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
@@ -22,7 +22,9 @@ from catalog.values import (
     Entry,
     EntryKind,
     EntryPath,
+    Export,
     MediaKind,
+    PlannedPart,
     Removal,
     Role,
     System,
@@ -239,6 +241,7 @@ def samples() -> Iterator[Sample]:
     yield from _connecting()
     yield from _files()
     yield from _finding()
+    yield from _exports()
 
 
 def _ways_in() -> Iterator[Sample]:
@@ -400,3 +403,40 @@ def _finding() -> Iterator[Sample]:
     yield Sample(
         "/x/audit-none", "audit.html", common("activity", **events | {"events": [], "query": "action=x", "next": None})
     )
+
+
+def export(number: int, name: str, **more: Any) -> Export:
+    made = Export(
+        number, name, NOW - timedelta(days=number), "Maya Chen", 2_481, 9 * GIB, 9 * GIB + 700_000, "ab" * 32, 1,
+        "America/Toronto", None, None, None, None,
+    )  # fmt: skip
+    return replace(made, **more)
+
+
+def _exports() -> Iterator[Sample]:
+    exports = [
+        export(1, "laptop"),
+        export(2, "Summer ☀ <b>2024</b>", at=NOW - timedelta(days=400)),
+        export(3, "laptop", since=1, since_name="laptop", member_count=1),
+        export(
+            4, "Everything there is, with a name that is a good deal longer than a line on any telephone", part_count=4
+        ),
+    ]
+    page = {
+        "exports": exports,
+        "urls": {one.id: f"/api/v1/exports/{one.id}/x.zip" for one in exports},
+        "devices": DEVICES,
+        "part_sizes": (1, 2, 4),
+        "next": "c2",
+        "cursor": None,
+    }
+    yield Sample("/exports", "exports.html", common("exports", **page))
+    yield Sample("/x/exports-none", "exports.html", common("exports", **page | {"exports": [], "next": None}))
+    parts = [PlannedPart(n, 800, 2 * GIB, 90_000, b"B3SUMS", 60_000, 7, 0, 2 * GIB + 150_000) for n in range(1, 5)]
+    zips = [
+        (part, f"/api/v1/exports/4/x.zip?part={part.number}", f"Everything ({part.number} of 4).zip") for part in parts
+    ]
+    yield Sample("/exports/1", "export.html", common("exports", export=exports[0], zips=zips[:1], gone=[]))
+    yield Sample("/exports/4", "export.html", common("exports", export=exports[3], zips=zips, gone=[]))
+    gone = {"gone": ["Photos/IMG_2041.jpg", "Photos/\u202egpj.exe"], "zips": zips[:1]}
+    yield Sample("/x/export-gone", "export.html", common("exports", export=exports[2], **gone))

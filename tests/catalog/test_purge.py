@@ -12,6 +12,7 @@ from catalog.changes import RemovePath
 from catalog.errors import BadRequest, NotAllowed, NotFound, Purged
 from catalog.values import Actor, Area, Entry, EntryPath, Retention
 from tests.catalog.conftest import Uploader, sign_in
+from tests.catalog.test_exports import plan
 from tests.shared.journals import MemoryJournal
 
 pytestmark = pytest.mark.anyio
@@ -223,7 +224,7 @@ async def test_a_journal_that_fails_undoes_it(laptop: Uploader, journal: MemoryJ
 async def test_an_export_of_it_says_that_it_was_purged(laptop: Uploader) -> None:
     await laptop.add(("a.txt", b"1"), ("b.txt", b"2"))
     gone = await entry(laptop, "a.txt")
-    export = await laptop.scope.exports.create([gone.id, (await entry(laptop, "b.txt")).id], "both")
+    export = await laptop.scope.exports.create([gone.id, (await entry(laptop, "b.txt")).id], *plan("both"))
     await laptop.scope.purge.entries([gone.id])
     with pytest.raises(Purged):
         await laptop.scope.exports.members(export.id)

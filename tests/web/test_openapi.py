@@ -158,6 +158,10 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     renamed = call("post", "/api/v1/entries/rename", status=200, json=renaming)
     assert renamed["entries"][0]["name"] == "renamed.jpg"
     export = call("post", "/api/v1/exports", status=201, json={"device": device, "directory": "sorted"})
+    call("get", "/api/v1/exports", status=200)
+    call("get", "/api/v1/exports/{export}", status=200, export=export["export"])
+    spare = call("post", "/api/v1/exports", status=201, json={"again": export["export"]})
+    call("delete", "/api/v1/exports/{export}", status=204, export=spare["export"])
     zipped = owner.get(export["url"])
     assert (zipped.status_code, len(zipped.content)) == (200, export["size_bytes"])
     assert zipped.headers["etag"] == export["etag"]
