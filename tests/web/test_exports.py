@@ -192,7 +192,7 @@ def test_parts_come_one_by_one(owner: httpx2.Client, laptop: Device) -> None:
         stored(laptop, name, content)
     made = export(owner, device=laptop.id, part_bytes_max=1 << 21)
     assert len(made["parts"]) == 2
-    found = {}
+    found: dict[str, bytes] = {}
     for number, part in enumerate(made["parts"], 1):
         answer = owner.get(part["url"])
         assert len(answer.content) == part["size_bytes"] <= 1 << 21
