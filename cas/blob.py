@@ -1,9 +1,10 @@
 """`Blob`: what writing returns and reading takes. `cas` keeps no index, so the caller keeps this value."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NewType
+
+import msgspec
 
 from cas.digest import Digest
 
@@ -35,8 +36,7 @@ class Encoding(StrEnum):
     ZSTD = "zstd"
 
 
-@dataclass(frozen=True, slots=True)
-class Blob:
+class Blob(msgspec.Struct, frozen=True):
     """A durable blob: `size_bytes` before encoding, `stored_bytes` on disk, CRC-32 (zip's) of the plain bytes."""
 
     digest: Digest

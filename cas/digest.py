@@ -1,9 +1,9 @@
 """`Digest`: the BLAKE3-256 hash that names a blob. Parsed once at the edge; a wrong length cannot exist further in."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from blake3 import blake3
 
 from cas.errors import BadDigest
@@ -12,8 +12,7 @@ DIGEST_BYTES: Final = 32
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True, order=True):
     """32 bytes of BLAKE3 (https://github.com/BLAKE3-team/BLAKE3-specs), ordered as bytes."""
 
     raw: bytes

@@ -4,6 +4,7 @@ Bytes are collected and written in steps of about 1 MiB, so that a blob costs no
 system. Memory is bounded: one buffer of 2 MiB, and about 700 bytes for each blob.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final
@@ -71,6 +72,10 @@ class PackWriter:
     def blob_count(self) -> int:
         """How many different blobs were added."""
         return len(self._blobs)
+
+    def digests(self) -> Iterable[bytes]:
+        """The digests of what was added, raw, each once."""
+        return self._blobs.keys()
 
     def add(self, data: Data, expect_digest: Digest | None = None) -> Blob:
         """Append one blob and return it, with the location it has once the pack is placed; bytes that are in this pack

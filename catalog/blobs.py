@@ -11,7 +11,7 @@ from cas.blob import OWN_FILE, Blob, parsed_pack_location
 from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import BLOB_COLUMNS, blob_of
-from catalog.database import DuplicateKey, Retry, Transaction
+from catalog.database import Database, DuplicateKey, Retry, Transaction
 from catalog.errors import ClaimLost, QuotaExceeded, TooMany
 from catalog.ledger import lock_ledger
 from catalog.packs import NewPack, begin_pack, drop_pack, is_pack_kept, receive_pack
@@ -78,7 +78,7 @@ class Blobs:
         Waits while the sweep deletes one of them. Raises `ClaimLost` when that takes too long.
         """
         self._scope.require_customer("upload")
-        return await self._unless_deleting(lambda tx: self._claim(tx, staged))
+        return await unless_deleting(self._scope.database, lambda tx: self._claim(tx, staged))
 
     async def lease(self, received: Sequence[tuple[int, Blob]]) -> None:
         """Placed blobs (claimed row's id, blob) that no manifest names yet: the tenant possesses them for
@@ -110,7 +110,7 @@ class Blobs:
         Raises `QuotaExceeded`, `ClaimLost` (as `claim`), `DatabaseUnavailable`.
         """
         self._scope.require_customer("upload")
-        return await self._unless_deleting(lambda tx: self._receive(tx, pack))
+        return await unless_deleting(self._scope.database, lambda tx: self._receive(tx, pack))
 
     async def _receive(self, tx: Transaction, pack: NewPack) -> dict[Digest, Claim] | None:
         ledger = await lock_ledger(tx, self._scope.tenant)
@@ -121,15 +121,6 @@ class Blobs:
         had = await lease(tx, ledger, sizes, received.new) - received.healed
         await ledger.store(tx)
         return {digest: Claim(blob_id, digest, blob_id in had) for digest, blob_id in received.ids.items()}
-
-    async def _unless_deleting(self, work: Callable[[Transaction], Awaitable[T | None]]) -> T:
-        """Run the transaction, again while the sweep deletes one of its blobs."""
-        for _ in range(DELETING_WAITS_MAX):
-            done = await self._scope.database.run(work)
-            if done is not None:
-                return done
-            await asyncio.sleep(DELETING_WAIT_SECONDS)
-        raise ClaimLost
 
     async def _claim(self, tx: Transaction, staged: Sequence[Claimable]) -> list[Claim] | None:
         by_digest = {facts.digest: facts for facts in staged}
@@ -143,6 +134,20 @@ class Blobs:
         return [
             Claim(rows[facts.digest][0], facts.digest, facts.digest in owned, rows[facts.digest][1]) for facts in staged
         ]
+
+
+async def unless_deleting(
+    database: Database,
+    work: Callable[[Transaction], Awaitable[T | None]],
+    was_committed: Callable[[], Awaitable[T | None]] | None = None,
+) -> T:
+    """Run the transaction, again while the sweep deletes one of its blobs. Raises `ClaimLost` when tired of it."""
+    for _ in range(DELETING_WAITS_MAX):
+        done = await database.run(work, was_committed)
+        if done is not None:
+            return done
+        await asyncio.sleep(DELETING_WAIT_SECONDS)
+    raise ClaimLost
 
 
 async def _claim_one(tx: Transaction, facts: Claimable) -> tuple[int, Blob | None] | None:

@@ -3,15 +3,14 @@
 Where no mtime is given, what is there keeps its own, and what is new has the moment of the commit.
 """
 
-from dataclasses import dataclass
+import msgspec
 
 from cas.blob import Blob
 from cas.digest import Digest
 from catalog.values import Area, EntryPath
 
 
-@dataclass(frozen=True, slots=True)
-class AddFile:
+class AddFile(msgspec.Struct, frozen=True):
     """A file whose bytes were just placed under a claim. No mode: as it was, else none."""
 
     path: EntryPath
@@ -22,8 +21,7 @@ class AddFile:
     area: Area = Area.ORIGINALS
 
 
-@dataclass(frozen=True, slots=True)
-class AddKnown:
+class AddKnown(msgspec.Struct, frozen=True):
     """A file whose bytes the tenant possesses already."""
 
     path: EntryPath
@@ -34,16 +32,14 @@ class AddKnown:
     area: Area = Area.ORIGINALS
 
 
-@dataclass(frozen=True, slots=True)
-class AddDirectory:
+class AddDirectory(msgspec.Struct, frozen=True):
     path: EntryPath
     mtime_ns: int | None = None
     mode: int | None = None
     area: Area = Area.ORIGINALS
 
 
-@dataclass(frozen=True, slots=True)
-class AddLink:
+class AddLink(msgspec.Struct, frozen=True):
     """A symbolic link; `target` is kept as it is and never followed here."""
 
     path: EntryPath
@@ -52,46 +48,40 @@ class AddLink:
     area: Area = Area.ORIGINALS
 
 
-@dataclass(frozen=True, slots=True)
-class RemovePath:
+class RemovePath(msgspec.Struct, frozen=True):
     """Into the hold; a directory with all that is in it. A path that is not there changes nothing."""
 
     path: EntryPath
     area: Area = Area.ORIGINALS
 
 
-@dataclass(frozen=True, slots=True)
-class RenameEntry:
+class RenameEntry(msgspec.Struct, frozen=True):
     """Another last name for a live entry."""
 
     entry_id: int
     name: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MoveEntry:
+class MoveEntry(msgspec.Struct, frozen=True):
     """Another folder of the same area for a live entry, under its name; made where it is missing."""
 
     entry_id: int
     directory: EntryPath
 
 
-@dataclass(frozen=True, slots=True)
-class RevertEntry:
+class RevertEntry(msgspec.Struct, frozen=True):
     """The content of an old version, again, at the place where its file is now."""
 
     entry_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteEntry:
+class DeleteEntry(msgspec.Struct, frozen=True):
     """Into the hold; a directory with all that is in it."""
 
     entry_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecoverEntry:
+class RecoverEntry(msgspec.Struct, frozen=True):
     """Out of the hold, to its place; a directory with what was deleted along with it."""
 
     entry_id: int

@@ -15,16 +15,17 @@ import msgspec
 
 from cas.digest import Digest
 from catalog import audit, clock, records
-from catalog.blob_rows import BLOB_COLUMNS, blob_of, id_list
-from catalog.blobs import confirm
+from catalog.arrivals import NOTHING_ARRIVED, Arrived, arrive
+from catalog.blobs import confirm, unless_deleting
 from catalog.chains import Head, advance, later, lock_head
 from catalog.changes import AddDirectory, AddFile, AddKnown, AddLink, Change
 from catalog.database import Transaction
 from catalog.errors import BadRequest, NotFound, NotPossessed, TooMany
 from catalog.ledger import Ledger, lock_ledger
-from catalog.names import fold, media_kind
+from catalog.names import folded_hex, media_kind
+from catalog.packs import NewPack, is_live
 from catalog.planning import Plan
-from catalog.possession import Possessed, possessed, refer
+from catalog.possession import Possessed, blob_rows, possessed, refer
 from catalog.scope import Scope
 from catalog.tree import Node, Tree
 from catalog.values import Area, CommitResult, EntryKind, Manifest, Removal
@@ -47,11 +48,17 @@ class _Written:
 
 
 async def commit(
-    scope: Scope, changes: Mapping[int, Sequence[Change]], action: str, subject: str, note: str = ""
+    scope: Scope,
+    changes: Mapping[int, Sequence[Change]],
+    action: str,
+    subject: str,
+    note: str = "",
+    pack: NewPack | None = None,
 ) -> dict[int, CommitResult]:
     """Apply the changes of each device, all or none; returns what each device's manifest did.
 
-    `action` and `subject` go to the audit, one event per manifest. Raises NotFound, BadPath, Conflict,
+    `action` and `subject` go to the audit, one event per manifest. `pack`: placed, and its blobs are all named by the
+    changes; it turns live in the same transaction. Raises NotFound, BadPath, Conflict,
     NotPossessed, QuotaExceeded, ClaimLost, TooMany, NotAllowed, DatabaseUnavailable: nothing changed then.
     """
     scope.require_writable()
@@ -59,8 +66,8 @@ async def commit(
         raise TooMany(CHANGES_PER_MANIFEST_MAX, "changes")
     if len(note) > NOTE_CHARACTERS_MAX:
         raise BadRequest(f"A note has at most {NOTE_CHARACTERS_MAX} characters. Shorten it.")
-    attempt = _Commit(scope, changes, action, subject, note)
-    results = await scope.database.run(attempt.work, attempt.was_committed)
+    attempt = _Commit(scope, changes, action, subject, note, pack)
+    results = await unless_deleting(scope.database, attempt.work, attempt.was_committed)
     scope.searches.committed(scope.tenant)
     return results
 
@@ -69,18 +76,27 @@ class _Commit:
     """One call of `commit`: `work` may run more than once, `was_committed` after a COMMIT of unknown outcome."""
 
     def __init__(
-        self, scope: Scope, changes: Mapping[int, Sequence[Change]], action: str, subject: str, note: str
+        self,
+        scope: Scope,
+        changes: Mapping[int, Sequence[Change]],
+        action: str,
+        subject: str,
+        note: str,
+        pack: NewPack | None,
     ) -> None:
         self._scope = scope
         self._changes = changes
         self._action = action
         self._subject = subject
         self._note = note
+        self._pack = pack
+        self._arrived: Arrived = NOTHING_ARRIVED
         self._results: dict[int, CommitResult] = {}
         self._proof: tuple[int, int, Digest] | None = None
         self._facts: dict[int, Possessed] = {}
 
-    async def work(self, tx: Transaction) -> dict[int, CommitResult]:
+    async def work(self, tx: Transaction) -> dict[int, CommitResult] | None:
+        """None while the sweep deletes a blob that came along."""
         self._results, self._proof = {}, None
         ledger = await lock_ledger(tx, self._scope.tenant)
         heads = [await self._head(tx, device_id) for device_id in sorted(self._changes)]
@@ -88,6 +104,10 @@ class _Commit:
         self._facts = {}
         for change in sorted((c for c in every if isinstance(c, AddFile)), key=lambda c: c.blob.digest):
             self._facts[change.blob_id] = await confirm(tx, change.blob_id, change.blob)
+        arrived = NOTHING_ARRIVED if self._pack is None else await arrive(tx, self._scope.tenant.id, self._pack)
+        if arrived is None:
+            return None
+        self._arrived = arrived
         known = await self._known(tx, every)
         written = [await self._device(tx, ledger, head, known) for head in heads]
         await ledger.store(tx)
@@ -97,7 +117,8 @@ class _Commit:
 
     async def was_committed(self) -> dict[int, CommitResult] | None:
         if self._proof is None:
-            return self._results
+            there = self._pack is None or await is_live(self._scope.database, self._pack.pack_id)
+            return self._results if there and self._results else None
         device_id, sequence, digest = self._proof
         async with self._scope.database.reading() as tx:
             row = await tx.fetch_one(
@@ -118,12 +139,13 @@ class _Commit:
         return head
 
     async def _known(self, tx: Transaction, changes: Sequence[Change]) -> dict[Digest, Possessed]:
-        digests = list(dict.fromkeys(c.digest for c in changes if isinstance(c, AddKnown)))
+        came = self._arrived.known
+        digests = list(dict.fromkeys(c.digest for c in changes if isinstance(c, AddKnown) and c.digest not in came))
         known = await possessed(tx, self._scope.tenant.id, digests)
         missing = [digest for digest in digests if digest not in known]
         if missing:
             raise NotPossessed(missing)
-        return known
+        return {**known, **came}
 
     async def _device(
         self, tx: Transaction, ledger: Ledger, head: Head, known: Mapping[Digest, Possessed]
@@ -138,7 +160,7 @@ class _Commit:
             if number % _CHANGES_AT_A_STRETCH == 0:
                 await asyncio.sleep(0)  # others on this event loop have their turn
             before = plan.counts.added
-            left.append(await plan.apply(change))
+            left.append(plan.add_at_hand(change) or await plan.apply(change))
             is_new.append(plan.counts.added > before)
         await self._refer(tx, ledger, plan, known)
         ledger.charge(plan.charged_bytes)
@@ -156,6 +178,7 @@ class _Commit:
             counts.removed,
             [0 if node is None else node.id for node in left],
             is_new,
+            self._arrived.deduplicated,
         )
         return None if plan.is_empty else _Written(head, at, manifest, await self._lines(tx, plan, manifest))
 
@@ -165,8 +188,11 @@ class _Commit:
         self._facts |= rows
         named = {node.blob_id: node.size_bytes for node in plan.added if node.blob_id is not None}
         # The empty blob is everyone's, with a row of the tenant's own or without.
-        leases = {blob_id: had.is_leased for blob_id, had in rows.items() if had.blob.size_bytes}
-        await refer(tx, ledger, named, leases)
+        unowned = self._arrived.unowned
+        leases = {
+            blob_id: had.is_leased for blob_id, had in rows.items() if had.blob.size_bytes and blob_id not in unowned
+        }
+        await refer(tx, ledger, named, leases, unowned)
 
     def _manifest(self, head: Head, plan: Plan, at: datetime) -> Manifest:
         actor = self._scope.actor
@@ -212,7 +238,7 @@ class _Commit:
 
     async def _lines(self, tx: Transaction, plan: Plan, manifest: Manifest) -> list[records.Line]:
         named = {node.blob_id for node in plan.added if node.blob_id is not None}
-        rows = self._facts | await _blob_rows(tx, named - self._facts.keys())
+        rows = self._facts | await blob_rows(tx, named - self._facts.keys())
         facts = {blob_id: _facts_line(rows[blob_id]) for blob_id in named}
         lines: list[records.Line] = [
             records.ManifestLine(
@@ -296,24 +322,23 @@ async def _update_by_id(tx: Transaction, sql: str, params: Sequence[object], ids
 
 
 async def _insert_entries(tx: Transaction, tenant_id: int, nodes: Sequence[Node], manifest: Manifest) -> None:
-    """Rows as literals, which costs half of what bound parameters do: ints, words of this code, and bytes as hex."""
-    at = clock.to_db(manifest.at)
-    behind = f"{manifest.sequence:d},'{at}')"
     for start in range(0, len(nodes), _ROWS_PER_STATEMENT):
-        rows = ",".join(
-            [
-                f"({tenant_id:d},{n.id:d},{manifest.device_id:d},'{n.area.value}',{n.node_id:d},{n.parent_id:d},"
-                f"{_hex(n.name)},_utf8mb4 {_hex(fold(n.name).encode())},'{n.kind.value}','{media_kind(n.name).value}',"
-                f"{_int(n.blob_id)},{n.size_bytes:d},{_int(n.mode)},{n.mtime_ns:d},{_int(n.taken_ns)},"
-                f"{_hex(n.link_target)},{behind}"
-                for n in nodes[start : start + _ROWS_PER_STATEMENT]
-            ]
-        )
+        rows = ",".join(entry_rows(tenant_id, nodes[start : start + _ROWS_PER_STATEMENT], manifest))
         await tx.execute(
-            "INSERT INTO entry (tenant_id, id, device_id, area, node_id, parent_id, name, name_fold, kind, media_kind,"
-            " blob_id, size_bytes, mode, mtime_ns, taken_ns, link_target, added_seq, added_at)"
-            f" VALUES {rows}"
+            "INSERT INTO entry (tenant_id, device_id, added_seq, added_at, id, area, node_id, parent_id, name,"
+            f" name_fold, kind, media_kind, blob_id, size_bytes, mode, mtime_ns, taken_ns, link_target) VALUES {rows}"
         )
+
+
+def entry_rows(tenant_id: int, nodes: Sequence[Node], manifest: Manifest) -> list[str]:
+    """Rows as literals, which cost half of what bound parameters do: ints, words of this code, and bytes as hex."""
+    before = f"({tenant_id:d},{manifest.device_id:d},{manifest.sequence:d},'{clock.to_db(manifest.at)}'"
+    return [
+        f"{before},{n.id:d},'{n.area}',{n.node_id:d},{n.parent_id:d},x'{n.name.hex()}',"
+        f"_utf8mb4 x'{folded_hex(n.name)}','{n.kind}','{media_kind(n.name)}',{_int(n.blob_id)},{n.size_bytes:d},"
+        f"{_int(n.mode)},{n.mtime_ns:d},{_int(n.taken_ns)},{_hex(n.link_target)})"
+        for n in nodes
+    ]
 
 
 def _hex(value: bytes | None) -> str:
@@ -322,17 +347,6 @@ def _hex(value: bytes | None) -> str:
 
 def _int(value: int | None) -> str:
     return "NULL" if value is None else f"{value:d}"
-
-
-async def _blob_rows(tx: Transaction, blob_ids: set[int]) -> dict[int, Possessed]:
-    found: dict[int, Possessed] = {}
-    ids = sorted(blob_ids)
-    for start in range(0, len(ids), _ROWS_PER_STATEMENT):
-        part = id_list(ids[start : start + _ROWS_PER_STATEMENT])
-        rows = await tx.fetch_all(f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b WHERE b.id IN ({part})")
-        for blob_id, media_type, *columns in rows:
-            found[blob_id] = Possessed(blob_id, blob_of(*columns), media_type, is_leased=False)
-    return found
 
 
 def _facts_line(row: Possessed) -> records.BlobFacts:

@@ -7,6 +7,7 @@ from catalog import clock, cursors
 from catalog.changes import PathChange
 from catalog.commit import commit
 from catalog.errors import BadRequest, NotFound
+from catalog.packs import NewPack
 from catalog.scope import Scope
 from catalog.values import CommitResult, Manifest, Page
 
@@ -19,10 +20,15 @@ class Manifests:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
 
-    async def commit(self, device_id: int, changes: Sequence[PathChange], note: str = "") -> CommitResult:
-        """Apply the changes, all or none. Sent twice, the second changes nothing. Raises as `catalog.commit`."""
+    async def commit(
+        self, device_id: int, changes: Sequence[PathChange], note: str = "", pack: NewPack | None = None
+    ) -> CommitResult:
+        """Apply the changes, all or none. Sent twice, the second changes nothing. Raises as `catalog.commit`.
+
+        `pack`: placed, all its blobs named by the changes; it stands or falls with them.
+        """
         subject = str(changes[0].path) if len(changes) == 1 else f"{len(changes):,} files"
-        return (await commit(self._scope, {device_id: changes}, "upload", subject, note))[device_id]
+        return (await commit(self._scope, {device_id: changes}, "upload", subject, note, pack))[device_id]
 
     async def remove(self, device_id: int, changes: Sequence[PathChange]) -> CommitResult:
         """As `commit`, for a request whose only purpose is to delete; the audit says so."""

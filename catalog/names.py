@@ -60,6 +60,11 @@ def fold(name: bytes) -> str:
     return "".join(c for c in text if not unicodedata.combining(c))[:FOLD_CHARACTERS_MAX]
 
 
+def folded_hex(name: bytes) -> str:
+    """`fold` in UTF-8, as hex digits."""
+    return name.lower()[:FOLD_CHARACTERS_MAX].hex() if name.isascii() else fold(name).encode().hex()
+
+
 def media_type(name: bytes) -> str:
     """The media type that the name's extension promises, else application/octet-stream."""
     return _type_of(name.rpartition(b".")[2])

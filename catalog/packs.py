@@ -103,6 +103,13 @@ async def known_packs(database: Database, pack_ids: Sequence[str]) -> set[str]:
     return found
 
 
+async def is_live(database: Database, pack_id: str) -> bool:
+    """Whether the transaction that received the pack stands."""
+    async with database.reading() as tx:
+        row = await tx.fetch_one("SELECT 1 FROM pack WHERE id = %s AND state = 'live'", (bytes.fromhex(pack_id),))
+    return row is not None
+
+
 async def unfinished_packs(database: Database, limit: int) -> list[str]:
     """Packs that were begun and never committed. Only while no server writes to the store."""
     async with database.reading() as tx:

@@ -58,7 +58,7 @@ async def lease(tx: Transaction, ledger: Ledger, received: Mapping[int, int], ne
     `new`: rows of this transaction, which nobody can possess yet. Raises `QuotaExceeded`.
     """
     await drop_expired(tx, ledger)
-    had = await _among(tx, ledger.tenant.id, [blob_id for blob_id in sorted(received) if blob_id not in new])
+    had = await among(tx, ledger.tenant.id, [blob_id for blob_id in sorted(received) if blob_id not in new])
     fresh = sorted(received.keys() - had.keys())
     ledger.charge_lease(sum(received[blob_id] for blob_id in fresh))
     now = clock.now()
@@ -74,13 +74,21 @@ async def lease(tx: Transaction, ledger: Ledger, received: Mapping[int, int], ne
     return set(had)
 
 
-async def refer(tx: Transaction, ledger: Ledger, named: Mapping[int, int], known: Mapping[int, bool]) -> None:
+async def refer(
+    tx: Transaction,
+    ledger: Ledger,
+    named: Mapping[int, int],
+    known: Mapping[int, bool],
+    unowned: Collection[int] = (),
+) -> None:
     """Entries name these blobs (id → size in bytes) from now on: possessed for good, and no lease is counted.
 
-    `known`: of some the caller has read already that the tenant has a row (id → whether it is a lease).
+    Of some the caller has read already that the tenant has a row (`known`: id → whether it is a lease), or that it has
+    none (`unowned`).
     """
     ids = sorted(named)
-    had = {**known, **await _among(tx, ledger.tenant.id, [blob_id for blob_id in ids if blob_id not in known])}
+    unsure = [blob_id for blob_id in ids if blob_id not in known and blob_id not in unowned]
+    had = {**known, **await among(tx, ledger.tenant.id, unsure)}
     leased = [blob_id for blob_id in ids if had.get(blob_id)]
     ledger.leased_bytes = max(0, ledger.leased_bytes - sum(named[blob_id] for blob_id in leased))
     for part in _parts(leased):
@@ -110,7 +118,19 @@ async def drop_expired(tx: Transaction, ledger: Ledger) -> int:
     return len(rows)
 
 
-async def _among(tx: Transaction, tenant_id: int, ids: Sequence[int]) -> dict[int, bool]:
+async def blob_rows(tx: Transaction, blob_ids: Collection[int]) -> dict[int, Possessed]:
+    """The facts of these blobs, whoever possesses them; none is taken for leased."""
+    found: dict[int, Possessed] = {}
+    ids = sorted(blob_ids)
+    for start in range(0, len(ids), _PER_STATEMENT):
+        part = id_list(ids[start : start + _PER_STATEMENT])
+        rows = await tx.fetch_all(f"SELECT b.id, b.media_type, {BLOB_COLUMNS} FROM `blob` b WHERE b.id IN ({part})")
+        for blob_id, media_type, *columns in rows:
+            found[blob_id] = Possessed(blob_id, blob_of(*columns), media_type, is_leased=False)
+    return found
+
+
+async def among(tx: Transaction, tenant_id: int, ids: Sequence[int]) -> dict[int, bool]:
     """Which of these blobs the tenant has a row for → whether it is a lease."""
     found: dict[int, bool] = {}
     for part in _parts(ids):

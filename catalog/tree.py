@@ -2,8 +2,9 @@
 manifest has changed so far. Nothing is written here."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from catalog.database import Row, Transaction
 from catalog.values import Area, EntryKind, Removal
@@ -15,8 +16,7 @@ _COLUMNS: Final = (
 )
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct):
     """An entry as the manifest sees it. `id` 0: added by this manifest, its id still to be given."""
 
     id: int

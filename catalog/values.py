@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from cas.blob import Blob
 from cas.digest import Digest
 from catalog.errors import BadPath
@@ -14,7 +16,7 @@ from catalog.errors import BadPath
 NAME_BYTES_MAX: Final = 255
 PATH_BYTES_MAX: Final = 4096
 PATH_LEVELS_MAX: Final = 64
-NAMES_REMEMBERED: Final = 4_096
+FOLDERS_REMEMBERED: Final = 1_024
 """A manifest says the same folders' names again and again."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -83,8 +85,7 @@ class DateKind(StrEnum):
     UPLOADED = "uploaded"
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPath:
+class EntryPath(msgspec.Struct, frozen=True):
     """A path inside one area of one device: names from the area's root down; `EntryPath(())` is the root."""
 
     names: tuple[bytes, ...]
@@ -92,7 +93,7 @@ class EntryPath:
     def __post_init__(self) -> None:
         if len(self.names) > PATH_LEVELS_MAX:
             raise BadPath(f"A path has at most {PATH_LEVELS_MAX} levels. Move this folder further up.")
-        if sum(len(name) + 1 for name in self.names) > PATH_BYTES_MAX:
+        if sum(map(len, self.names)) + len(self.names) > PATH_BYTES_MAX:
             raise BadPath(f"A path has at most {PATH_BYTES_MAX:,} bytes. Shorten the folders' names.")
         for name in self.names:
             check_name(name)
@@ -100,8 +101,10 @@ class EntryPath:
     @classmethod
     def parse(cls, text: str) -> "EntryPath":
         """Parse `a/b/c`: no empty, `.` or `..` name, no control character, no `/` at the ends. Raises `BadPath`."""
-        names = tuple(parse_name(part) for part in text.split("/")) if text else ()
-        return cls(names)
+        if not text:
+            return cls(())
+        above, slash, last = text.rpartition("/")
+        return cls((*(_parse_folders(above) if slash else ()), parse_name(last)))
 
     @classmethod
     def parse_bytes(cls, raw: bytes) -> "EntryPath":
@@ -127,7 +130,12 @@ class EntryPath:
         return self.raw.decode("utf-8", "replace")
 
 
-@lru_cache(maxsize=NAMES_REMEMBERED)
+@lru_cache(maxsize=FOLDERS_REMEMBERED)
+def _parse_folders(text: str) -> tuple[bytes, ...]:
+    """The names of a path; for those above the last one."""
+    return tuple(map(parse_name, text.split("/")))
+
+
 def check_name(name: bytes) -> None:
     """Raise `BadPath` unless `name` can be one name in a directory."""
     if not name:
@@ -140,7 +148,6 @@ def check_name(name: bytes) -> None:
         raise BadPath(f"A name has at most {NAME_BYTES_MAX} bytes; this one has {len(name)}. Shorten it.")
 
 
-@lru_cache(maxsize=NAMES_REMEMBERED)
 def parse_name(text: str) -> bytes:
     """One name as a person or a URL writes it: `check_name`, and no control characters. Raises `BadPath`."""
     if _CONTROL.search(text):
@@ -352,7 +359,8 @@ class Manifest:
 @dataclass(frozen=True, slots=True)
 class CommitResult:
     """What a commit did. `manifest` is None when nothing changed. `entry_ids`: per change, the entry it left, or 0;
-    `is_new`: per change, whether it made a name that was not there."""
+    `is_new`: per change, whether it made a name that was not there. `deduplicated`: of the bytes that came along,
+    what the tenant had before."""
 
     manifest: Manifest | None
     added: int
@@ -361,6 +369,7 @@ class CommitResult:
     removed: int
     entry_ids: list[int]
     is_new: list[bool]
+    deduplicated: list[Digest]
 
 
 @dataclass(frozen=True, slots=True)

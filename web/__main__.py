@@ -19,6 +19,7 @@ from catalog.errors import CatalogError
 from catalog.settings import BadSettings, Settings, load_settings
 from web.app import create_app, open_services
 from web.limits import ALIVE_SECONDS, CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
+from web.memory import keep_freed_memory, seldom_look_for_cycles
 from web.protocol import Protocol
 from web.supervision import ALIVE, READY, STOPPING, inherited_listener, notify
 
@@ -29,6 +30,8 @@ _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 def main() -> int:
     """Serve. Returns the exit code."""
+    keep_freed_memory()
+    seldom_look_for_cycles()
     logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     try:
         settings = load_settings()

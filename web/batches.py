@@ -1,12 +1,15 @@
 """A batch of small blobs from the wire into a pack, and the pack into the catalog.
 
 What always holds: the pack's row is in the catalog before its file has its name; a batch is stored as a whole or not at
-all, but for the blobs that it rejects by name.
+all, but for the blobs that it rejects by name. `web.bundles` comes the same way, with the names.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Protocol, TypeVar
 
 import anyio
 from starlette.requests import Request
@@ -14,7 +17,7 @@ from starlette.requests import Request
 from cas.blob import EMPTY_BLOB
 from cas.digest import Digest
 from cas.packwriter import PackWriter, StagedPack
-from catalog.errors import ClaimLost, QuotaExceeded
+from catalog.errors import CatalogError, DatabaseUnavailable
 from catalog.packs import NewPack
 from catalog.tenant import TenantScope
 from catalog.values import Claim
@@ -37,77 +40,110 @@ class Received:
     rejected: dict[Digest, str]
 
 
+class Reader(Protocol):
+    """Takes a body in blocks of any size, and adds the blobs in it to a pack; by one thread at a time."""
+
+    def feed(self, block: bytes) -> None: ...
+
+    def finish(self) -> None:
+        """Raises `BadRequest` where the body must not end here, or what came does not fit together."""
+
+
+R = TypeVar("R", bound=Reader)
+T = TypeVar("T")
+
+
 async def receive_batch(request: Request, scope: TenantScope) -> Received:
-    """The body's blobs, durable and the tenant's own. Raises `QuotaExceeded`, `TooLarge`, `TooMany`, `Busy`,
-    `BadRequest`, and as the store."""
+    """The body's blobs, durable and the tenant's own. Raises as `receive`."""
+
+    async def keep(reader: BatchReader, pack: NewPack | None) -> Received:
+        return _sorted(reader, {} if pack is None else await scope.blobs.receive(pack))
+
+    return await receive(request, scope, "A batch of blobs", BatchReader, keep)
+
+
+async def receive(
+    request: Request,
+    scope: TenantScope,
+    what: str,
+    reader_of: Callable[[PackWriter], R],
+    keep: Callable[[R, NewPack | None], Awaitable[T]],
+) -> T:
+    """Read the body (`what` it is, in a sentence) into a placed pack, None if no blob came, and have the catalog `keep`
+    it. Raises `QuotaExceeded`, `TooLarge`, `TooMany`, `Busy`, `BadRequest`, as `keep`, and as the store."""
     held = services(request)
-    size_bytes = check_length(request, BATCH_BODY_BYTES_MAX, "A batch of blobs")
+    size_bytes = check_length(request, BATCH_BODY_BYTES_MAX, what)
     with held.uploads.take(scope.tenant.id), Reservation(held.incoming, scope) as room:
         await room.cover(size_bytes or 0, exact=True)
         pack = await held.writers.run(held.store.pack)
         beginning = asyncio.create_task(scope.blobs.begin_pack(pack.pack_id))
         try:
-            reader = await _read(request, held, room, pack)
+            reader = reader_of(pack)
+            await _read(request, held, room, reader, what)
             staged = await held.writers.run(pack.finish)
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await held.writers.run(pack.abort)
                 await drop_row(scope, beginning, pack.pack_id)
             raise
-        claims = await store_pack(held, scope, staged, beginning)
-    return _sorted(reader, claims)
+        return await store_pack(held, scope, staged, beginning, partial(keep, reader))
 
 
 async def store_pack(
-    held: Services, scope: TenantScope, staged: StagedPack, beginning: "asyncio.Task[None]"
-) -> dict[Digest, Claim]:
-    """Place a staged pack whose row is being begun, and make its blobs the tenant's. Nothing is left of an empty one,
-    or on an error."""
+    held: Services,
+    scope: TenantScope,
+    staged: StagedPack,
+    beginning: "asyncio.Task[None]",
+    keep: Callable[[NewPack | None], Awaitable[T]],
+) -> T:
+    """Place a staged pack whose row is being begun, and have the catalog `keep` it. Nothing is left of an empty one, or
+    on an error."""
     try:
-        if not staged.blobs:
-            await held.writers.run(staged.discard)
-            await drop_row(scope, beginning, staged.pack_id)
-            return {}
-        await beginning
-        blobs = await held.writers.run(held.store.place_pack, staged)
+        if staged.blobs:
+            await beginning
+            blobs = await held.writers.run(held.store.place_pack, staged)
     except BaseException:
         with anyio.CancelScope(shield=True):
             await held.writers.run(staged.discard)
             await drop_row(scope, beginning, staged.pack_id)
         raise
+    if not staged.blobs:
+        await held.writers.run(staged.discard)
+        await drop_row(scope, beginning, staged.pack_id)
+        return await keep(None)
     try:
-        return await scope.blobs.receive(NewPack(staged.pack_id, staged.stored_bytes, blobs))
-    except (QuotaExceeded, ClaimLost):
-        # Refused for certain, unlike a lost database: nothing names the pack.
+        return await keep(NewPack(staged.pack_id, staged.stored_bytes, blobs))
+    except DatabaseUnavailable:
+        raise  # the commit may stand: the next start finds out
+    except CatalogError:
+        # Refused for certain: nothing names the pack.
         await held.writers.run(held.store.trash_pack, staged.pack_id, datetime.now(UTC).date())
         await drop_row(scope, beginning, staged.pack_id)
         raise
 
 
-async def _read(request: Request, held: Services, room: Reservation, pack: PackWriter) -> BatchReader:
-    """Each block is added while the next one is collected."""
-    reader = BatchReader(pack)
-    adding: asyncio.Future[None] | None = None
+async def _read(request: Request, held: Services, room: Reservation, reader: Reader, what: str) -> None:
+    """Each block is read while the next one is collected."""
+    reading: asyncio.Future[None] | None = None
     size_bytes = 0
     try:
         async for block in blocks(request):
             size_bytes += len(block)
             if size_bytes > BATCH_BODY_BYTES_MAX:
-                raise TooLarge(BATCH_BODY_BYTES_MAX, "A batch of blobs")
+                raise TooLarge(BATCH_BODY_BYTES_MAX, what)
             await room.cover(size_bytes)
-            if adding is not None:
-                await settle(adding)
-            adding = held.writers.start(reader.feed, block)
-        if adding is not None:
-            await settle(adding)
-            adding = None
+            if reading is not None:
+                await settle(reading)
+            reading = held.writers.start(reader.feed, block)
+        if reading is not None:
+            await settle(reading)
+            reading = None
     finally:
-        if adding is not None:
+        if reading is not None:
             with anyio.CancelScope(shield=True):
-                await asyncio.wait({adding})
-                adding.exception()
+                await asyncio.wait({reading})
+                reading.exception()
     reader.finish()
-    return reader
 
 
 async def drop_row(scope: TenantScope, beginning: "asyncio.Task[None]", pack_id: str) -> None:

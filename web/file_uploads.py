@@ -7,7 +7,7 @@ only after its own file is committed.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,8 +19,9 @@ from cas.errors import DigestMismatch, SizeMismatch
 from cas.packwriter import PackWriter, StagedPack
 from catalog.changes import AddFile
 from catalog.errors import CatalogError, DatabaseUnavailable
+from catalog.packs import NewPack
 from catalog.tenant import TenantScope
-from catalog.values import EntryPath
+from catalog.values import Claim, EntryPath
 from web.admission import Reservation
 from web.batches import drop_row, store_pack
 from web.bodies import check_length, read_body
@@ -109,7 +110,7 @@ async def _place_packed(held: Services, scope: TenantScope, files: Sequence[Smal
     except BaseException:
         await drop_row(scope, beginning, pack.pack_id)
         raise
-    claims = await store_pack(held, scope, staged, beginning)
+    claims = await store_pack(held, scope, staged, beginning, partial(_receive, scope))
     blobs: dict[Digest, Blob] = {blob.digest: blob for blob in staged.blobs}
     return [
         _Placed(
@@ -118,6 +119,10 @@ async def _place_packed(held: Services, scope: TenantScope, files: Sequence[Smal
         )
         for file in files
     ]
+
+
+async def _receive(scope: TenantScope, pack: NewPack | None) -> Mapping[Digest, Claim]:
+    return {} if pack is None else await scope.blobs.receive(pack)
 
 
 def _fill(pack: PackWriter, files: Sequence[SmallFile]) -> StagedPack:

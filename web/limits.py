@@ -23,6 +23,8 @@ DIGESTS_MAX: Final = blobs.DIGESTS_PER_REQUEST_MAX
 BATCH_BODY_BYTES_MAX: Final = 64 * MIB
 BATCH_BLOBS_MAX: Final = 10_000
 """Of one `POST blobs`; each blob at most `cas.layout.PACK_BLOB_BYTES_MAX`."""
+BUNDLE_MANIFEST_BYTES_MAX: Final = 2 * MIB
+"""The manifest's part of a bundle; all of it at most `BATCH_BODY_BYTES_MAX`."""
 ENTRY_IDS_MAX: Final = entries.ENTRIES_PER_REQUEST_MAX
 """Of one rename, delete, recover or export."""
 

@@ -10,12 +10,14 @@ from catalog.connections import CODE_SECONDS, WAITING_MAX, WAITING_OF_NETWORK_MA
 from catalog.possession import LEASE_HOURS
 from catalog.values import Area, DateKind, MediaKind
 from web.blob_frames import BLOBS_TYPE as BLOBS
+from web.bundles import BUNDLE_TYPE
 from web.limits import (
     AUDIT_ITEMS_MAX,
     BATCH_BLOBS_MAX,
     BATCH_BODY_BYTES_MAX,
     BODY_BYTES_PER_SECOND_MIN,
     BODY_WINDOW_SECONDS,
+    BUNDLE_MANIFEST_BYTES_MAX,
     DIGESTS_MAX,
     ENTRY_IDS_MAX,
     EXPORT_ITEMS_MAX,
@@ -289,10 +291,11 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             _limit(AUDIT_ITEMS_MAX),
         ),
         "post": _change(
-            f"Add and remove up to {MANIFEST_ENTRIES_MAX:,} names in one step, by digests already sent",
+            f"Add and remove up to {MANIFEST_ENTRIES_MAX:,} names in one step, by digests sent or with their bytes",
             {
                 "200": _answer("Committed", "Nothing had to change."),
                 "201": _answer("Committed", "Done, all of it."),
+                "408": _problem("The bytes of a bundle came too slowly. Nothing changed."),
                 "409": _problem("Nothing changed. `missing` names the digests whose bytes have not been sent."),
                 "507": _problem("The account's space is full. Nothing changed."),
             }
@@ -301,8 +304,15 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             body={
                 "required": True,
                 "description": f"At most {MANIFEST_BODY_BYTES_MAX >> 20} MiB. As NDJSON, each line is an entry,"
-                ' `{"removed": path}` or `{"note": text}`.',
-                "content": {JSON: {"schema": ref("NewManifest")}, NDJSON: {"schema": TEXT}},
+                ' `{"removed": path}` or `{"note": text}`. As a bundle: a length (8 bytes, big-endian), so many bytes'
+                f" of the manifest as JSON (at most {BUNDLE_MANIFEST_BYTES_MAX >> 20} MiB), then small files' bytes as"
+                f" `POST /api/v1/blobs` takes them, each named by an entry: at most {BATCH_BODY_BYTES_MAX >> 20} MiB,"
+                f" {BATCH_BLOBS_MAX:,} blobs in all. Bytes that do not match their digest are as if they had not come.",
+                "content": {
+                    JSON: {"schema": ref("NewManifest")},
+                    NDJSON: {"schema": TEXT},
+                    BUNDLE_TYPE: {"schema": _BINARY},
+                },
             },
         ),
     },

@@ -228,7 +228,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
         },
     ),
     "Committed": record(
-        {"manifest": nullable(ID), "added": COUNT, "replaced": COUNT, "unchanged": COUNT, "removed": COUNT}
+        {"manifest": nullable(ID), "added": COUNT, "replaced": COUNT, "unchanged": COUNT, "removed": COUNT},
+        {
+            "deduplicated": {
+                **list_of(DIGEST, BATCH_BLOBS_MAX),
+                "description": "Of a bundle's bytes, what this account had before.",
+            }
+        },
     ),
     "Digests": record({"digests": list_of(DIGEST, DIGESTS_MAX)}),
     "ReceivedBlobs": record(

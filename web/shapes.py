@@ -115,6 +115,11 @@ def commit_json(result: CommitResult) -> Json:
     }
 
 
+def bundle_json(result: CommitResult) -> Json:
+    """As `commit_json`; `deduplicated`: of the bytes that came along, what this account had before."""
+    return commit_json(result) | {"deduplicated": [digest.hex for digest in result.deduplicated]}
+
+
 def event_json(event: AuditEvent) -> Json:
     return {
         "id": str(event.id),

@@ -51,16 +51,20 @@ class Ours:
         self._config = folder / "config"
 
     def measure(self, small: Path, large: Path) -> Seconds:
+        self.begin()
+        return {
+            "small": self.upload(small),
+            "small again": self.upload(small),
+            "small reread": self.upload(small, "--rehash"),
+            "large": self.upload(large),
+            "large again": self.upload(large),
+        }
+
+    def begin(self) -> None:
+        """Another account and device."""
         shutil.rmtree(self._config, ignore_errors=True)
         with sign_in(self._service.url, self._service.settings) as client:
             self._connect(client)
-        return {
-            "small": self._upload(small),
-            "small again": self._upload(small),
-            "small reread": self._upload(small, "--rehash"),
-            "large": self._upload(large),
-            "large again": self._upload(large),
-        }
 
     def _connect(self, client: httpx2.Client) -> None:
         device = client.post("/api/v1/devices", json={"name": "bench", "kind": "other"}).json()
@@ -71,7 +75,8 @@ class Ours:
         file.write_text(httpx2.Request("POST", "http://x", json=made).content.decode())
         file.chmod(0o600)
 
-    def _upload(self, folder: Path, *options: str) -> float:
+    def upload(self, folder: Path, *options: str) -> float:
+        """Seconds of one backup."""
         environ = os.environ | {"OTB_CLOUD_CONFIG": str(self._config)}
         return _timed([_BIN / "otb-cloud", "upload", *options, folder], environ)
 
@@ -207,8 +212,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         rounds = []
         for number in range(args.rounds):
             print(f"round {number + 1} of {args.rounds}", file=sys.stderr)
-            sources = _sources(folder / "source", args.scale)
-            rounds.append({side.name: side.measure(*sources) for side in sides if side.name not in args.without})
+            made = sources(folder / "source", args.scale)
+            rounds.append({side.name: side.measure(*made) for side in sides if side.name not in args.without})
             shutil.rmtree(folder / "source")
         peak_bytes = service.memory_peak_bytes()
     _report(rounds)
@@ -216,13 +221,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _sources(folder: Path, scale: float) -> tuple[Path, Path]:
-    """New random bytes each round, so that no side knows them."""
+def sources(folder: Path, scale: float) -> tuple[Path, Path]:
+    """The small files' folder and the large one's: new random bytes each time, so that no side knows them."""
+    made = small_source(folder, scale), large_source(folder, scale)
+    subprocess.run(["sync"], check=True)
+    return made
+
+
+def small_source(folder: Path, scale: float) -> Path:
+    """20,000 files of 10 KiB."""
     for number in range(int(SMALL_FILES * scale)):
         random_file(folder / f"small/{number // 500}/{number}.bin", SMALL_BYTES)
+    return folder / "small"
+
+
+def large_source(folder: Path, scale: float) -> Path:
+    """One file of 2 GiB."""
     random_file(folder / "large/file.bin", int(LARGE_BYTES * scale))
-    subprocess.run(["sync"], check=True)
-    return folder / "small", folder / "large"
+    return folder / "large"
 
 
 def _report(rounds: Sequence[Mapping[str, Seconds]]) -> None:

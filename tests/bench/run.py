@@ -66,6 +66,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 @contextmanager
 def running(folder: Path) -> Iterator[Service]:
     """The real server on a database and a store of its own below `folder`."""
+    with running_with_database(folder) as (service, _):
+        yield service
+
+
+@contextmanager
+def running_with_database(folder: Path) -> Iterator[tuple[Service, PrivateMariaDB]]:
+    """The same, and its database."""
     mariadb = PrivateMariaDB(folder / "mariadb", folder / "mariadb.log")
     mariadb.start()
     given = write_settings(folder / "settings", values_for(folder, mariadb.socket, "otb_bench"))
@@ -73,7 +80,7 @@ def running(folder: Path) -> Iterator[Service]:
         subprocess.run(command, env=given.environ, check=True, stdout=subprocess.DEVNULL)
     service = Service(given, folder).start()
     try:
-        yield service
+        yield service, mariadb
     finally:
         service.stop()
         mariadb.stop()

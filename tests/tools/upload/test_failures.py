@@ -51,7 +51,7 @@ def test_killed_at_random_and_nothing_acknowledged_is_sent_twice(
     for number in range(scale(4, 40)):
         fill(computer.home / f"d{number}", 150, size)
     for _ in range(scale(3, 30)):
-        process = computer.start("upload", "--limit-rate", "4M", str(computer.home))
+        process = computer.start("upload", "--limit-rate", "8M", str(computer.home))
         time.sleep(1.1)
         process.kill()
         process.communicate()

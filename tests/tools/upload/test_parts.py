@@ -15,6 +15,7 @@ from otb_client.api import Patience
 from otb_client.cache import Cache, FolderRow, Record
 from otb_client.errors import ApiError, ClientError, LineFailed, Stopped, UsageError
 from otb_client.excludes import rules_of
+from otb_client.history import NOTE, History, is_ours
 from otb_client.rate import RateLimit, parse_rate
 from otb_client.schedule import Daily, entry_for
 from otb_client.send import HEAD, Batch
@@ -153,12 +154,13 @@ def record(size: int, digest: bytes = b"d" * 32) -> Record:
 
 
 def saved(cache: Cache, path: bytes, *names: str) -> None:
-    cache.save([(path, FolderRow(True, 1, 2, False, {name: record(9) for name in names}))], 3)
+    cache.save([(path, FolderRow(True, 1, 2, False, {name: record(9) for name in names}))])
 
 
 def test_rows_come_back_and_a_new_epoch_keeps_digests_only(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "c")
     saved(cache, b"a", "x", "caf\udce9")
+    cache.set_state(3, 0)
     cache.close()
     cache = Cache(tmp_path / "c")
     assert cache.folder(b"a") == FolderRow(True, 1, 2, False, {"x": record(9), "caf\udce9": record(9)})
@@ -260,3 +262,49 @@ def test_stopping_ends_a_pause_at_once() -> None:
         while True:
             patience.wait(LineFailed("no route"))
     assert time.monotonic() - began < 2
+
+
+def manifests(*sequences: int, **other: str) -> list[dict[str, str]]:
+    return [{"id": str(number), "note": NOTE, "actor_kind": "device", **other} for number in sequences]
+
+
+def test_manifests_that_are_answered_out_of_turn_are_all_ours(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache.sqlite")
+    history = History(cache, 4)
+    for _ in range(3):
+        history.begin()
+    assert (cache.sequence, cache.pending) == (4, 7)
+    history.end({"manifest": "6"})
+    assert (cache.sequence, cache.pending, history.is_alone) == (4, 7, False)
+    history.end({"manifest": "5"})
+    assert (cache.sequence, cache.pending, history.is_alone) == (6, 7, True)
+    history.end({"manifest": None})
+    assert (cache.sequence, cache.pending) == (6, 0)
+
+
+def test_a_manifest_of_somebody_else_leaves_a_gap(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache.sqlite")
+    history = History(cache, 4)
+    for sequence in (6, 7):
+        history.begin()
+        history.end({"manifest": str(sequence)})
+    assert (cache.sequence, history.is_alone) == (4, False)
+
+
+def test_a_post_that_failed_may_have_been_committed(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache.sqlite")
+    history = History(cache, 4)
+    history.begin()
+    history.end(None)
+    assert (cache.sequence, cache.pending) == (4, 5)
+
+
+def test_the_next_run_believes_an_unbroken_row_of_its_own_alone() -> None:
+    assert is_ours(manifests(5, 4), known=5, pending=0)
+    assert is_ours(manifests(7, 6, 5, 4), known=5, pending=8)
+    assert is_ours([], known=0, pending=0)
+    assert not is_ours(manifests(6, 5), known=5, pending=0)
+    assert not is_ours(manifests(9, 8, 7, 6), known=5, pending=8)
+    assert not is_ours([*manifests(7), *manifests(6, note="other"), *manifests(5)], known=5, pending=8)
+    assert not is_ours([*manifests(7), *manifests(6, actor_kind="user"), *manifests(5)], known=5, pending=8)
+    assert not is_ours(manifests(9, 8, 7), known=5, pending=9)

@@ -174,7 +174,7 @@ def _make_cache_believe(cache_file: Path, folder: str, file: Path) -> None:
     st = file.stat()
     digest = row.records[file.name][5]
     row.records[file.name] = (st.st_size, st.st_mtime_ns, st.st_ino, st.st_ctime_ns, st.st_mode, digest)
-    cache.save([(folder.encode(), row)], cache.sequence)
+    cache.save([(folder.encode(), row)])
     cache.close()
 
 

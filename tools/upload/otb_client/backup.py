@@ -1,8 +1,9 @@
 """One backup: looking, reading, hashing, sending and committing, side by side.
 
 The calling thread looks at folders and reads small files into batches: per file a few system calls and one hash, and no
-hand-over between threads. Four threads send batches and large files, one hashes large files ahead of them, one commits.
-While all batches are on their way the calling thread looks ahead, so that the time left is soon known.
+hand-over between threads. Four threads send batches, with the names in them, and large files; one hashes large files
+ahead of them, one commits what goes without bytes. While all batches are on their way the calling thread looks ahead,
+so that the time left is soon known.
 """
 
 import os
@@ -31,14 +32,27 @@ from otb_client.hashing import (
 )
 from otb_client.run import Run
 from otb_client.scan import Folder, Found, Item, Root, Scanned, Scanner
-from otb_client.send import BATCH_BLOBS_MAX, BATCH_BYTES, HEAD, Batch, LargeFile, missing, send_batch
+from otb_client.send import (
+    BATCH_BYTES,
+    BATCH_BYTES_FIRST,
+    BATCH_BYTES_MIN,
+    BATCH_ITEMS_MAX,
+    HEAD,
+    Batch,
+    LargeFile,
+    keep_missing,
+    missing,
+    send_blobs,
+)
 
 CONNECTIONS = 4
-BUFFERS = 6
-"""Batches being filled, waiting and on their way: 8 MiB each."""
+BUFFERS = 4
+"""Batches being filled, waiting and on their way: 12 MiB each."""
 ASKED_AT_ONCE_MAX = 100
 """Large files whose digests are asked for together."""
 ASKED_BYTES_MAX = 256 << 20
+QUICK_SECONDS = 2.0
+SLOW_SECONDS = 20.0
 WAIT_SECONDS = 0.5
 
 _open, _fstat, _close = os.open, os.fstat, os.close
@@ -65,6 +79,8 @@ class Backup:
         self._slots = threading.Semaphore(CONNECTIONS * 2)
         """Large files hashed ahead: what is hashed long before it is sent may have changed again."""
         self._batch: Optional[Batch] = None
+        self._batch_bytes = BATCH_BYTES_FIRST
+        """Of the next batch: as many as the line takes in some seconds, so that little is lost with it."""
         self._senders: list[threading.Thread] = []
         self._hasher: Optional[threading.Thread] = None
 
@@ -103,10 +119,12 @@ class Backup:
             to_read=count,
             to_read_bytes=size_bytes,
         )
-        if folder.small:
-            self._to_read.append(folder)
         self._run.scanned(folder)
-        self._committer.add(scanned.items)
+        if folder.small:
+            folder.items = scanned.items
+            self._to_read.append(folder)
+        else:
+            self._committer.add(scanned.items)
         for name, _ in scanned.large:
             self._hash_later(folder, name)
 
@@ -130,11 +148,15 @@ class Backup:
                     self._batch = Batch()
                 elif not wait:
                     return False
+        self._batch.room = self._batch_bytes
         return True
 
     def _flush(self) -> None:
-        """The batch goes."""
+        """The batch goes; names without bytes go by themselves."""
         batch, self._batch = self._batch, None
+        if batch is not None and not batch.digests:
+            self._committer.add(batch.items)
+            batch.clear()
         if batch is not None and batch.digests:
             if len(self._senders) < CONNECTIONS:
                 self._senders.append(self._start(self._send, "send"))
@@ -145,9 +167,11 @@ class Backup:
     def _read_folder(self, folder: Folder) -> None:
         """Read the folder's small files into batches, as many as there is room for."""
         names = folder.small
-        ready: list[Item] = []
         now_ns = time.time_ns()
-        read = read_bytes = unchanged = 0
+        read = read_bytes = unchanged = there = there_bytes = 0
+        if self._batch is not None:
+            self._batch.items += folder.items
+            folder.items = []
         while names and self._batch is not None:
             name = names[-1]
             try:
@@ -168,12 +192,16 @@ class Backup:
             read_bytes += record[0]
             if self._is_committed(folder, name, record):
                 unchanged += 1
-            else:
-                self._offer(Item(folder, name, record), self._batch, ready)
-        self._progress.add(settled=read, settled_bytes=read_bytes, unchanged=unchanged, deduplicated=len(ready))
-        if ready:
-            self._progress.add(deduplicated_bytes=sum(item.record[0] for item in ready))
-            self._committer.add(ready)
+            elif not self._offer(Item(folder, name, record), self._batch):
+                there += 1
+                there_bytes += record[0]
+        self._progress.add(
+            settled=read,
+            settled_bytes=read_bytes,
+            unchanged=unchanged,
+            deduplicated=there,
+            deduplicated_bytes=there_bytes,
+        )
         if unchanged:
             self._run.settled([(folder, unchanged)])
 
@@ -187,8 +215,8 @@ class Backup:
         folder.is_changed = folder.is_changed or before != record
         return True
 
-    def _offer(self, item: Item, batch: Batch, ready: list[Item]) -> None:
-        """The item's bytes stand behind the batch's: they stay if they must go."""
+    def _offer(self, item: Item, batch: Batch) -> bool:
+        """The item's bytes stand behind the batch's: they stay if they must go. False where the account has them."""
         must = self._run.must_send(item)
         if must:
             size, digest = item.record[0], item.record[5]
@@ -196,8 +224,9 @@ class Backup:
             batch.used += HEAD.size + size
             batch.digests.append(digest)
             batch.ends.append(batch.used)
-        elif must is False:
-            ready.append(item)
+        if must is not None:
+            batch.items.append(item)
+        return must is not False
 
     def _read(self, batch: Batch, path: str, now_ns: int) -> Optional[Record]:
         """The file's record, its bytes behind the batch's. None: no room. One that is large now is not read."""
@@ -212,7 +241,7 @@ class Backup:
                     raise NotAFile(path)
                 if size > SMALL_BYTES_MAX:
                     return record_of(before, b"", now_ns)
-                if start + size >= BATCH_BYTES or len(batch.digests) == BATCH_BLOBS_MAX:
+                if (start + size >= batch.room and batch.used) or len(batch.items) >= BATCH_ITEMS_MAX:
                     return None
                 count = _read_into(fd, batch, start, size + 1)
                 after = _fstat(fd)
@@ -315,10 +344,21 @@ class Backup:
                 self._slots.release()
 
     def _send_batch(self, batch: Batch) -> None:
-        digests = list(batch.digests)
-        result = send_batch(self._run, batch)
+        """Bytes and names in one step; where the server refuses that, in two, so that it can say what is wrong."""
+        began = time.monotonic()
+        known = keep_missing(self._run, batch)
+        digests, names = batch.digests, batch.items
+        result = self._committer.bundle(batch)
+        if result is None:
+            send_blobs(self._run, batch, known)
+            result, left = known, names
+        else:
+            result.digests += known.digests
+            left = []
+        self._pace(time.monotonic() - began)
         batch.clear()
         self._buffers.put(batch)
+        own = set(map(id, names))
         items = self._run.acknowledge(result.digests)
         self._progress.add(
             sent=result.sent,
@@ -328,7 +368,14 @@ class Backup:
         )
         for digest in set(digests).difference(result.digests):
             items += self._run.give_up(digest)  # damaged on the way: the commit finds it missing and mends it
-        self._committer.add(items)
+        self._committer.add(left + [item for item in items if id(item) not in own])
+
+    def _pace(self, seconds: float) -> None:
+        """Larger batches while they are quick, smaller ones where a lost line would cost much."""
+        if seconds < QUICK_SECONDS:
+            self._batch_bytes = min(self._batch_bytes * 2, BATCH_BYTES)
+        elif seconds > SLOW_SECONDS:
+            self._batch_bytes = max(self._batch_bytes // 2, BATCH_BYTES_MIN)
 
     def _send_large(self, item: Item) -> None:
         assert item.name is not None

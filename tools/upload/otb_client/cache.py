@@ -56,7 +56,7 @@ class Cache:
         self.sequence = 0
         """The device's manifest up to which the rows of this epoch are true."""
         self.pending = 0
-        """The manifest that was being committed when the last run ended, or 0."""
+        """The highest that a manifest under way can have become when the last run ended, or 0."""
         self._open()
 
     @staticmethod
@@ -108,16 +108,10 @@ class Cache:
         self.sequence, self.pending = sequence, pending
         self._write(self._put_state)
 
-    def save(self, folders: Iterable[tuple[bytes, FolderRow]], sequence: int) -> None:
-        """Folders as they are now committed, up to this manifest; in one transaction."""
+    def save(self, folders: Iterable[tuple[bytes, FolderRow]]) -> None:
+        """Folders as they are now committed; in one transaction."""
         rows = [(path, *self._row(path, row)) for path, row in folders]
-        self.sequence, self.pending = sequence, 0
-
-        def work(db: sqlite3.Connection) -> None:
-            self._put_state(db)
-            db.executemany("REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
-
-        self._write(work)
+        self._write(lambda db: db.executemany("REPLACE INTO folder VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows))
 
     def forget_below(self, path: bytes) -> None:
         """Before a path is removed from the backup: nothing at or below it counts as committed any more."""

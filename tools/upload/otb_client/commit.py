@@ -1,7 +1,8 @@
 """Committing: names whose bytes are there become manifests, while other bytes are still being sent.
 
-One thread, one manifest at a time, in the order in which names became ready, so that folders come before what is in
-them. It takes all that is ready whenever the last commit is answered. A manifest that the server refuses is mended:
+What has its bytes in a batch goes with them, in one step (`bundle`), by the threads that send. The other names, whose
+bytes are there already, are committed by one thread, one manifest at a time: all that is ready whenever the last one is
+answered. A manifest that the server refuses is mended:
 bytes it does not have are read and sent again; a name it does not take is found by halving, told, and left out.
 """
 
@@ -12,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from json.encoder import encode_basestring_ascii as json_text
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from otb_client import send
 from otb_client.errors import ApiError, BadAnswer, Stopped
@@ -23,12 +24,12 @@ from otb_client.hashing import (
     hash_file,
     read_small,
 )
+from otb_client.history import NOTE, History
 from otb_client.names import IS_WINDOWS, json_path
 from otb_client.run import Run
-from otb_client.scan import Folder, Item
+from otb_client.scan import Folder, Item, Own
 from otb_client.times import time_text
 
-NOTE = "otb-cloud upload"
 ENTRIES_MAX = 10_000
 BODY_BYTES_MAX = 16 << 20
 READY_MIN = 1_500
@@ -36,8 +37,10 @@ READY_MIN = 1_500
 READY_SECONDS = 30.0
 """… but not longer than this."""
 MENDS_MAX = 20
-_REFUSED = {400, 409, 413, 422}
-_FOLDER = stat.S_IFDIR
+BUNDLE_MANIFEST_BYTES_MAX = 2 << 20
+"""The server's limit on the names in a bundle."""
+_WRONG_TYPE = 415
+_REFUSED = {400, 409, 413, _WRONG_TYPE, 422}
 _LINK = stat.S_IFLNK
 _DAY_NS = 86_400_000_000_000
 
@@ -47,16 +50,20 @@ class Committer:
 
     def __init__(self, run: Run, sequence: int, *, may_remove: bool) -> None:
         self._run = run
-        self._sequence = sequence
+        self._history = History(run.cache, sequence)
         self._may_remove = may_remove
-        self.is_alone = True
-        """Whether nobody else committed to the device meanwhile."""
         self._url = f"/api/v1/devices/{run.device}/manifests"
         self._ready: list[Item] = []
         self._waking = threading.Condition()
         self._is_finishing = False
+        self._takes_bundles = True
         self._thread = threading.Thread(target=self._work, name="commit", daemon=True)
         self._thread.start()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else committed to the device meanwhile; after `finish`."""
+        return self._history.is_alone
 
     def add(self, items: Sequence[Item]) -> None:
         """Names whose bytes are there."""
@@ -132,6 +139,8 @@ class Committer:
                 elif e.slug == "conflict" and self._make_way(items[0]):
                     continue
                 else:
+                    if items[0].name is None:
+                        items[0].folder.own.is_there = True  # not in other manifests as well
                     self._run.failed(items[0].folder, items[0].name, str(e))
                     return
             else:
@@ -142,22 +151,37 @@ class Committer:
         raise BadAnswer("The server goes on asking for bytes that it was sent. Tell support.")
 
     def _post(self, items: Sequence[Item], removed: Sequence[bytes]) -> None:
-        lines = [_entry(item) for item in items]
-        gone = [_removal(path) for path in removed]
-        body = f'{{"note":"{NOTE}","entries":[{",".join(lines)}],"removed":[{",".join(gone)}]}}'.encode()
-        run = self._run
-        run.cache.set_state(run.cache.sequence, self._sequence + 1)
-        answer = run.api.request("POST", self._url, body=body, headers={"Content-Type": "application/json"}).json()
-        self._note(answer)
+        body = manifest_json(items, removed)
+        headers = {"Content-Type": "application/json"}
+        self._answered(lambda: self._run.api.request("POST", self._url, body=body, headers=headers).json())
 
-    def _note(self, answer: dict[str, Any]) -> None:
-        manifest = answer.get("manifest")
-        if isinstance(manifest, str) and manifest.isdigit():
-            self.is_alone = self.is_alone and int(manifest) == self._sequence + 1
-            self._sequence = int(manifest)
+    def _answered(self, post: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self._history.begin()
+        answer: Optional[dict[str, Any]] = None
+        try:
+            answer = post()
+        finally:
+            self._history.end(answer)
         counts = {name: answer.get(name, 0) for name in ("added", "replaced", "removed")}
         self._run.progress.add(**{name: count for name, count in counts.items() if isinstance(count, int)})
-        self._run.cache.set_state(self._sequence, 0)
+        return answer
+
+    def bundle(self, batch: send.Batch) -> Optional[send.BatchResult]:
+        """Send a batch's bytes and names in one step. None: refused, and nothing of it is there; the bytes alone are to
+        be sent, and the names added. Raises `ApiError`, `LineFailed`."""
+        head = manifest_json(batch.items, ())
+        if not self._takes_bundles or len(head) > BUNDLE_MANIFEST_BYTES_MAX:
+            return None
+        try:
+            answer = self._answered(lambda: send.post_bundle(self._run, self._url, head, batch))
+        except ApiError as e:
+            if e.status not in _REFUSED:
+                raise
+            self._takes_bundles = e.status != _WRONG_TYPE
+            return None
+        result = send.bundle_result(batch, answer)
+        self._done(batch.items)
+        return result
 
     def _done(self, items: list[Item]) -> None:
         """The manifest is durable there: the cache may say so."""
@@ -166,6 +190,7 @@ class Committer:
             for folder, name, record, _ in items:
                 folder.is_changed = True
                 if name is None:
+                    folder.own.is_there = True
                     folder.committed_meta = (record[1], record[4] & 0o7777)
                 else:
                     folder.records[name] = record
@@ -184,7 +209,7 @@ class Committer:
         if folders:
             with self._run.lock:
                 rows = [(folder.path, folder.row()) for folder in folders]
-            self._run.cache.save(rows, self._sequence)
+            self._run.cache.save(rows)
 
     # -- mending ----------------------------------------------------------------------------------------------------
 
@@ -274,23 +299,50 @@ def reason_of(error: Exception) -> str:
 # -- JSON, by hand: a quarter of the time of json.dumps, which counts with 400,000 names ------------------------------
 
 
+def manifest_json(items: Sequence[Item], removed: Sequence[bytes]) -> bytes:
+    """The manifest. Folders above, which another manifest may still be bringing, are in it too: whichever comes first
+    makes them as they are here."""
+    lines = [*_lines_above(items), *map(_entry, items)]
+    gone = map(_removal, removed)
+    return f'{{"note":"{NOTE}","entries":[{",".join(lines)}],"removed":[{",".join(gone)}]}}'.encode()
+
+
+def _lines_above(items: Sequence[Item]) -> list[str]:
+    own_items = {id(item.folder.own) for item in items if item.name is None}
+    seen: set[int] = set()
+    lines: list[str] = []
+    for folder in {id(item.folder): item.folder for item in items}.values():
+        own: Optional[Own] = folder.own
+        chain: list[str] = []
+        while own is not None and id(own) not in seen:
+            seen.add(id(own))
+            if not own.is_there and id(own) not in own_items:
+                chain.append(_folder_entry(own.path, *own.meta))
+            own = own.above
+        lines += reversed(chain)
+    return lines
+
+
 def _entry(item: Item) -> str:
     """One entry of the manifest, as JSON."""
     folder, name, record, target = item
     if name is None:
-        path = _json_of(folder.path)
-    elif folder.json_prefix and name.isprintable():
+        return _folder_entry(folder.path, record[1], record[4] & 0o7777)
+    if folder.json_prefix and name.isprintable():
         path = f"{folder.json_prefix}{json_text(name)[1:]}"
     else:
         path = _json_of(folder.path_of(name))
     mtime = _mtime(record[1])
     kind = record[4] & 0o170000
     mode = "" if IS_WINDOWS else f',"mode":{record[4] & 0o7777}'
-    if kind == _FOLDER:
-        return f'{{{path},"type":"directory"{mtime}{mode}}}'
     if kind == _LINK:
         return f'{{{path},"type":"link",{_json_of(target or b"", "target")}{mtime}}}'
     return f'{{{path},"digest":"{record[5].hex()}","size":{record[0]}{mtime}{mode}}}'
+
+
+def _folder_entry(path: bytes, mtime_ns: int, mode: int) -> str:
+    told = "" if IS_WINDOWS else f',"mode":{mode}'
+    return f'{{{_json_of(path)},"type":"directory"{_mtime(mtime_ns)}{told}}}'
 
 
 def _removal(path: bytes) -> str:

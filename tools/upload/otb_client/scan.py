@@ -43,6 +43,19 @@ class Root:
         self.is_empty = False
 
 
+class Own:
+    """A folder itself, while anything below it is in work. `is_there`: the backup has it with these times and mode, or
+    it is none of our business; `meta`: mtime_ns and mode."""
+
+    __slots__ = ("above", "is_there", "meta", "path")
+
+    def __init__(self, path: bytes, meta: tuple[int, int], above: Optional["Own"]) -> None:
+        self.path = path
+        self.meta = meta
+        self.above = above
+        self.is_there = True
+
+
 class Folder:
     """One folder in work. `records` become its row: what is in the backup, by local name.
 
@@ -50,8 +63,8 @@ class Folder:
     """
 
     __slots__ = (
-        "committed_meta", "device", "is_changed", "is_committed", "is_mount", "is_scanned", "json_prefix", "known",
-        "left", "meta", "path", "prefix", "records", "root", "rules", "saved_at", "small",
+        "committed_meta", "device", "is_changed", "is_committed", "is_mount", "is_scanned", "items", "json_prefix",
+        "known", "left", "meta", "own", "path", "prefix", "records", "root", "rules", "saved_at", "small",
     )  # fmt: skip
 
     def __init__(self, prefix: str, path: bytes, root: Root) -> None:
@@ -71,6 +84,9 @@ class Folder:
         """Whether `known` is what is in the backup, and not only digests."""
         self.committed_meta: Optional[tuple[int, int]] = None
         self.records: dict[str, Record] = {}
+        self.own = Own(path, self.meta, None)
+        self.items: list[Item] = []
+        """Names that are complete and go with the folder's first small files."""
         self.small: list[str] = []
         """Names of files up to 1 MiB that must be read."""
         self.left = 0
@@ -160,6 +176,7 @@ class Scanner:
     def _push(self, local: str, path: bytes, root: Root, above: Optional[Folder], st: os.stat_result) -> None:
         folder = Folder(local if local.endswith(os.sep) else local + os.sep, path, root)
         folder.meta = (st.st_mtime_ns, stat.S_IMODE(st.st_mode))
+        folder.own = Own(path, folder.meta, None if above is None else above.own)
         folder.device = st.st_dev
         folder.is_mount = above is not None and above.device != st.st_dev and not IS_WINDOWS
         if above is None:
@@ -203,6 +220,7 @@ class Scanner:
         if any(entry.name == excludes.IGNORE_FILE for entry in entries) and not self._read_rules(folder):
             return
         if folder.path and (folder.committed_meta != folder.meta):
+            folder.own.is_there = False
             self._items.append(Item(folder, None, (0, folder.meta[0], 0, 0, _FOLDER | folder.meta[1], NO_DIGEST)))
         count, size_bytes = self._entries(folder, entries)
         if folder.is_committed and len(folder.records) != len(folder.known):

@@ -9,6 +9,7 @@ import base64
 import os
 import struct
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Callable
 from urllib.parse import urlsplit
 
 from otb_client.api import Patience, is_passing
@@ -17,12 +18,19 @@ from otb_client.hashing import FileChanging, open_file
 from otb_client.progress import Progress
 from otb_client.run import Run
 
+if TYPE_CHECKING:
+    from otb_client.scan import Item
+
 BLOBS_TYPE = "application/vnd.otb.blobs"
 OFFSET_TYPE = "application/offset+octet-stream"
 TUS = {"Tus-Resumable": "1.0.0"}
-BATCH_BYTES = 8 << 20
-BATCH_BLOBS_MAX = 1000
+BUNDLE_TYPE = "application/vnd.otb.bundle"
+BATCH_BYTES = 12 << 20
+BATCH_BYTES_FIRST = 3 << 20
+BATCH_BYTES_MIN = 1 << 20
+BATCH_ITEMS_MAX = 2000
 HEAD = struct.Struct(">32sQ")
+_LENGTH = struct.Struct(">Q")
 AT_ONCE_BYTES_MAX = 4 << 20
 """A large file up to this goes with its creation, in one request."""
 PIECE_BYTES = 1 << 20
@@ -33,11 +41,16 @@ _WRONG_BYTES = {"digest-mismatch", "size-mismatch"}
 
 
 class Batch:
-    """A body of `application/vnd.otb.blobs` in the making, in a buffer that is used again."""
+    """A body of `application/vnd.otb.blobs` in the making, in a buffer that is used again, and the names for it.
 
-    __slots__ = ("buffer", "digests", "ends", "used", "view")
+    `room`: how many bytes are to be used of the buffer.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("buffer", "digests", "ends", "items", "room", "used", "view")
+
+    def __init__(self, room: int = BATCH_BYTES) -> None:
+        self.room = room
+        self.items: list[Item] = []
         self.buffer = bytearray(BATCH_BYTES)
         self.view = memoryview(self.buffer)
         self.used = 0
@@ -50,6 +63,7 @@ class Batch:
         self.used = 0
         self.digests = []
         self.ends = []
+        self.items = []
 
     def append(self, digest: bytes, data: bytes) -> None:
         """One blob; the caller looked that there is room."""
@@ -62,7 +76,7 @@ class Batch:
 
     def has_room(self, size_bytes: int) -> bool:
         """For one more blob, and for one byte more, which tells that a file has grown."""
-        return self.used + HEAD.size + size_bytes < BATCH_BYTES and len(self.digests) < BATCH_BLOBS_MAX
+        return self.used + HEAD.size + size_bytes < self.room and len(self.digests) < BATCH_ITEMS_MAX
 
     def keep(self, wanted: set[bytes]) -> None:
         """Drop all other blobs."""
@@ -105,20 +119,37 @@ def missing(run: Run, digests: list[bytes]) -> set[bytes]:
         raise BadAnswer("The server's answer to what is missing cannot be read.") from e
 
 
+def keep_missing(run: Run, batch: Batch) -> BatchResult:
+    """Drop from the batch what the account has; returns that."""
+    result = BatchResult()
+    if run.is_fresh or not batch.digests:
+        return result
+    wanted = missing(run, batch.digests)
+    if len(wanted) < len(batch.digests):
+        for digest, size in _sizes(batch).items():
+            if digest not in wanted:
+                result.add(digest, size, is_new=False)
+        batch.keep(wanted)
+    return result
+
+
 def send_batch(run: Run, batch: Batch) -> BatchResult:
     """Send what is missing of a batch. What arrived damaged is in neither list. Raises `ApiError`, `LineFailed`."""
-    result = BatchResult()
-    sizes = {digest: end - start - HEAD.size for digest, start, end in zip(batch.digests, [0, *batch.ends], batch.ends)}
-    if not run.is_fresh:
-        wanted = missing(run, batch.digests)
-        if len(wanted) < len(sizes):
-            for digest, size in sizes.items():
-                if digest not in wanted:
-                    result.add(digest, size, is_new=False)
-            batch.keep(wanted)
+    result = keep_missing(run, batch)
+    send_blobs(run, batch, result)
+    return result
+
+
+def send_blobs(run: Run, batch: Batch, result: BatchResult) -> None:
+    """Send the batch's bytes alone. Raises as `send_batch`."""
     if not batch.digests:
-        return result
-    answer = _post_batch(run, batch)
+        return
+    sizes = _sizes(batch)
+    headers = {"Content-Type": BLOBS_TYPE, "Content-Length": str(batch.used)}
+    answer = run.api.request(
+        "POST", "/api/v1/blobs", headers=headers, body=_body_of(run, batch.view[: batch.used])
+    ).json()
+    run.progress.on_line(batch.used)
     try:
         for name, is_new in (("stored", True), ("deduplicated", False)):
             for text in answer[name]:
@@ -126,19 +157,38 @@ def send_batch(run: Run, batch: Batch) -> BatchResult:
                 result.add(digest, sizes[digest], is_new=is_new)
     except (KeyError, TypeError, ValueError) as e:
         raise BadAnswer("The server's answer to a batch cannot be read.") from e
+
+
+def post_bundle(run: Run, url: str, manifest: bytes, batch: Batch) -> dict[str, Any]:
+    """Send the manifest and the batch's bytes in one body. Raises `ApiError`, `LineFailed`."""
+    head, blobs = _LENGTH.pack(len(manifest)) + manifest, batch.view[: batch.used]
+    headers = {"Content-Type": BUNDLE_TYPE, "Content-Length": str(len(head) + len(blobs))}
+    answer = run.api.request("POST", url, headers=headers, body=_body_of(run, memoryview(head), blobs)).json()
+    run.progress.on_line(len(blobs))
+    return answer
+
+
+def bundle_result(batch: Batch, answer: Mapping[str, Any]) -> BatchResult:
+    """What the answer to a bundle says of its bytes."""
+    result = BatchResult()
+    try:
+        had = {bytes.fromhex(text) for text in answer["deduplicated"]}
+    except (KeyError, TypeError, ValueError) as e:
+        raise BadAnswer("The server's answer to a bundle cannot be read.") from e
+    for digest, size in _sizes(batch).items():
+        result.add(digest, size, is_new=digest not in had)
     return result
 
 
-def _post_batch(run: Run, batch: Batch) -> Mapping[str, list[str]]:
-    body = batch.view[: batch.used]
-    headers = {"Content-Type": BLOBS_TYPE, "Content-Length": str(batch.used)}
+def _sizes(batch: Batch) -> dict[bytes, int]:
+    return {digest: end - start - HEAD.size for digest, start, end in zip(batch.digests, [0, *batch.ends], batch.ends)}
+
+
+def _body_of(run: Run, *parts: memoryview) -> Callable[[], Iterator[memoryview]]:
     limit = run.limit
     if limit is None:
-        answer = run.api.request("POST", "/api/v1/blobs", headers=headers, body=body)
-    else:
-        answer = run.api.request("POST", "/api/v1/blobs", headers=headers, body=lambda: limit.pieces(body))
-    run.progress.on_line(batch.used)
-    return answer.json()
+        return lambda: iter(parts)
+    return lambda: (piece for part in parts for piece in limit.pieces(part))
 
 
 class LargeFile:

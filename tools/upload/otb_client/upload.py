@@ -15,6 +15,7 @@ from otb_client.cache import Cache
 from otb_client.cli import add_common
 from otb_client.config import Config
 from otb_client.errors import DONE, PARTIAL, BadAnswer, UsageError
+from otb_client.history import OURS_UNDER_WAY_MAX, is_ours
 from otb_client.lock import DeviceLock
 from otb_client.names import backup_path, shown
 from otb_client.output import Output
@@ -187,23 +188,16 @@ class _Upload:
 
     def _sequence(self) -> int:
         """The device's last manifest. What the cache knows holds only if nobody else has changed the device since."""
-        page = self._api.get_json(f"/api/v1/devices/{self._settings.device}/manifests", {"limit": "1"})
+        limit = str(OURS_UNDER_WAY_MAX + 1 if self._cache.pending else 1)
+        page = self._api.get_json(f"/api/v1/devices/{self._settings.device}/manifests", {"limit": limit})
         manifests = page.get("manifests")
         if not isinstance(manifests, list):
             raise BadAnswer("The server's answer to the device's history cannot be read.")
-        last: dict[str, Any] = manifests[0] if manifests else {"id": "0"}
-        sequence = int(last["id"])
-        if sequence not in self._known_sequences(last):
+        sequence = int(manifests[0]["id"]) if manifests else 0
+        # Later ones may be ours: of a client that was killed between the answer and the cache.
+        if sequence < self._cache.sequence or not is_ours(manifests, self._cache.sequence, self._cache.pending):
             self._cache.distrust()
         return sequence
-
-    def _known_sequences(self, last: dict[str, Any]) -> set[int]:
-        from otb_client.commit import NOTE  # noqa: PLC0415
-
-        known = {self._cache.sequence}
-        if self._cache.pending and last.get("note") == NOTE and last.get("actor_kind") == "device":
-            known.add(self._cache.pending)  # ours: the client was killed between the answer and the cache
-        return known
 
 
 def outermost(folders: Sequence[str]) -> list[str]:
