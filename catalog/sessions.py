@@ -47,7 +47,7 @@ class Sessions:
         actor = Actor("staff" if claims.role is Role.STAFF else "user", claims.name or claims.email, None, address)
 
         async def work(tx: Transaction) -> bool:
-            await _spend(tx, claims)
+            await spend(tx, claims.jti, claims.expires_at)
             if replaces is not None:
                 await tx.execute("DELETE FROM session WHERE token_hash = %s", (token_hash(replaces),))
             if claims.role is Role.STAFF:
@@ -184,14 +184,12 @@ class Sessions:
         return tenant_of(row, self._settings.quota_default_bytes)
 
 
-async def _spend(tx: Transaction, claims: HandoffClaims) -> None:
+async def spend(tx: Transaction, jti: str, expires_at: datetime) -> None:
     """Spend the `jti`: a second row of it is refused by its key, and with it the whole transaction."""
     now = clock.to_db(clock.now())
     await tx.execute("DELETE FROM handoff WHERE expires_at < %s LIMIT %s", (now, _FORGET_PER_SIGN_IN))
-    jti_hash = hashlib.sha256(claims.jti.encode()).digest()
-    await tx.execute(
-        "INSERT INTO handoff (jti_hash, expires_at) VALUES (%s, %s)", (jti_hash, clock.to_db(claims.expires_at))
-    )
+    jti_hash = hashlib.sha256(jti.encode()).digest()
+    await tx.execute("INSERT INTO handoff (jti_hash, expires_at) VALUES (%s, %s)", (jti_hash, clock.to_db(expires_at)))
 
 
 async def _insert_tenant(tx: Transaction, claims: HandoffClaims, time_zone: str) -> None:

@@ -6,8 +6,9 @@ from typing import Final
 import msgspec
 
 from cas.digest import Digest
-from catalog import audit, clock, records
+from catalog import audit, clock
 from catalog.audit_chain import AuditChains
+from catalog.billing import Billing, tenant_line
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
 from catalog.chains import journal_tenant
 from catalog.checkpoints import Checkpoints
@@ -40,6 +41,7 @@ class SystemScope:
         self.sweep_packs = SweepPacks(database)
         self.uploads = UploadExpiry(database)
         self.connections = Connections(database, settings, journal)
+        self.billing = Billing(database, settings, journal)
         self.audit = AuditChains(database)
 
     # -- tenants ----------------------------------------------------------------------------------------------------
@@ -99,7 +101,7 @@ class SystemScope:
             await lock_ledger(tx, tenant)
             await tx.execute(sql, (value, tenant_id))
             await audit.append(tx, tenant_id, actor, action, tenant.label, detail)
-            await journal_tenant(tx, self._journal, tenant_id, tenant.uuid, [await _tenant_line(tx, tenant_id)])
+            await journal_tenant(tx, self._journal, tenant_id, tenant.uuid, [await tenant_line(tx, tenant_id)])
 
         await self._database.run(work)
 
@@ -235,15 +237,6 @@ class SystemScope:
         async with self._database.reading() as tx:
             row = await tx.fetch_one(f"SELECT {_SCRUB_COLUMNS} FROM scrub_run ORDER BY id DESC LIMIT 1")
         return None if row is None or row[2] is not None else _scrub(row)
-
-
-async def _tenant_line(tx: Transaction, tenant_id: int) -> records.TenantLine:
-    row = await tx.fetch_one(
-        "SELECT billing_client, label, status, quota_bytes, time_zone FROM tenant WHERE id = %s", (tenant_id,)
-    )
-    if row is None:
-        raise NotFound("tenant")
-    return records.TenantLine(*row)
 
 
 def _scrub(row: Row) -> ScrubRun:

@@ -219,6 +219,24 @@ class UsedGrant:
     expires_at: datetime
 
 
+class BillingStatus(StrEnum):
+    """What OTB Billing says of a customer."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class BillingReport:
+    """A verified report of OTB Billing. `expires_at` includes the allowed skew."""
+
+    jti: str
+    expires_at: datetime
+    billing_client: str
+    status: BillingStatus
+
+
 @dataclass(frozen=True, slots=True)
 class HandoffClaims:
     """A verified handoff: what OTB Billing says of who comes. `expires_at` includes the allowed skew."""

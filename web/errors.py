@@ -171,6 +171,10 @@ class FinishFailed(WebError):
         self.is_kept = is_kept
 
 
+class ReportRefused(WebError):
+    """A report that OTB Billing did not sign, or not for this, or that came before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What the client is told. `extra` are further members of the JSON object."""
@@ -265,6 +269,7 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     ),
     ContentDamaged: _Rule(500, "damaged", "The stored copy is damaged"),
     NotSignedIn: _Rule(401, "not-signed-in", "Sign in first"),
+    ReportRefused: _Rule(403, "report-refused", "The report was not taken"),
     StaffWithoutGrant: _Rule(403, "staff", "No access to customers' files"),
     CsrfRefused: _Rule(403, "csrf", "The form is out of date"),
     CrossSite: _Rule(403, "cross-site", "Refused"),

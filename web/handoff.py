@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -19,13 +19,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from catalog.settings import BadSettings, Settings
-from catalog.values import HandoffClaims, Role
+from catalog.values import BillingReport, BillingStatus, HandoffClaims, Role
 from web.limits import CLAIM_CHARACTERS_MAX, HANDOFF_SECONDS_MAX, HANDOFF_TOKEN_BYTES_MAX
 from web.paths import has_control_characters
+
+E = TypeVar("E", bound=StrEnum)
 
 HANDOFF_VERSION: Final = 1
 ISSUER: Final = "otb-billing"
 AUDIENCE: Final = "otb-cloud"
+REPORT_AUDIENCE: Final = "otb-cloud-billing"
 
 _SUBJECT_CHARACTERS_MAX: Final = 128
 _EMAIL_CHARACTERS_MAX: Final = 254
@@ -88,21 +91,31 @@ class HandoffVerifier:
             raise HandoffRefused(Refusal.MISSING, "No handoff token came.")
         if len(token) > HANDOFF_TOKEN_BYTES_MAX:
             raise HandoffRefused(Refusal.MALFORMED, "The token is longer than a handoff can be.")
+        return _claims(self._verified(token, AUDIENCE), self.skew_seconds)
+
+    def verify_report(self, token: str) -> BillingReport:
+        """A report on a customer's status, which no handoff can be taken for. Raises `HandoffRefused`."""
+        payload = self._verified(token, REPORT_AUDIENCE)
+        return BillingReport(
+            jti=_jti(payload), expires_at=_end(payload, self.skew_seconds), billing_client=_client(payload),
+            status=_one_of(BillingStatus, payload, "status"),
+        )  # fmt: skip
+
+    def _verified(self, token: str, audience: str) -> dict[str, Any]:
         try:
-            payload = self._payload(token, self.key)
+            return self._payload(token, audience, self.key)
         except HandoffRefused as refused:
             if refused.reason is not Refusal.FORGED or self.key_before is None:
                 raise
-            payload = self._payload(token, self.key_before)
-        return _claims(payload, self.skew_seconds)
+            return self._payload(token, audience, self.key_before)
 
-    def _payload(self, token: str, key: str | bytes | Ed25519PublicKey) -> dict[str, Any]:
+    def _payload(self, token: str, audience: str, key: str | bytes | Ed25519PublicKey) -> dict[str, Any]:
         try:
             return jwt.decode(
                 token,
                 key,
                 algorithms=[self.algorithm],
-                audience=AUDIENCE,
+                audience=audience,
                 issuer=ISSUER,
                 leeway=self.skew_seconds,
                 options={"require": ["iss", "aud", "sub", "iat", "exp", "jti"], "strict_aud": True},
@@ -143,12 +156,12 @@ def _reason(error: jwt.PyJWTError) -> Refusal:
 def _claims(payload: dict[str, Any], skew_seconds: int) -> HandoffClaims:
     email = _text(payload, "email", _EMAIL_CHARACTERS_MAX).lower()
     uid = _text(payload, "uid", _EMAIL_CHARACTERS_MAX)
-    name, client, role = _text(payload, "name", CLAIM_CHARACTERS_MAX), _client(payload), _role(payload)
+    name, client, role = _text(payload, "name", CLAIM_CHARACTERS_MAX), _client(payload), _one_of(Role, payload, "role")
     if not (uid or email):
         raise HandoffRefused(Refusal.MALFORMED, "Neither uid nor email is set.")
     return HandoffClaims(
-        jti=_text(payload, "jti", _JTI_CHARACTERS_MAX, least=_JTI_CHARACTERS_MIN),
-        expires_at=datetime.fromtimestamp(_expiry(payload) + skew_seconds, UTC),
+        jti=_jti(payload),
+        expires_at=_end(payload, skew_seconds),
         billing_client=client,
         subject=client if role is Role.STAFF else uid or email,
         email=email,
@@ -175,6 +188,15 @@ def _text(payload: dict[str, Any], claim: str, most: int, least: int = 0) -> str
     return value
 
 
+def _jti(payload: dict[str, Any]) -> str:
+    return _text(payload, "jti", _JTI_CHARACTERS_MAX, least=_JTI_CHARACTERS_MIN)
+
+
+def _end(payload: dict[str, Any], skew_seconds: int) -> datetime:
+    """When the token ends for good: its `exp` and the leeway."""
+    return datetime.fromtimestamp(_expiry(payload) + skew_seconds, UTC)
+
+
 def _expiry(payload: dict[str, Any]) -> int:
     issued, expires = payload["iat"], payload["exp"]
     if type(issued) is not int or type(expires) is not int:
@@ -184,8 +206,8 @@ def _expiry(payload: dict[str, Any]) -> int:
     return expires
 
 
-def _role(payload: dict[str, Any]) -> Role:
-    value = payload.get("role")
-    if not isinstance(value, str) or value not in set(Role):
-        raise HandoffRefused(Refusal.MALFORMED, "role must be owner, member or staff.")
-    return Role(value)
+def _one_of(kind: type[E], payload: dict[str, Any], claim: str) -> E:
+    value = payload.get(claim)
+    if not isinstance(value, str) or value not in set(kind):
+        raise HandoffRefused(Refusal.MALFORMED, f"{claim} must be one of {', '.join(kind)}.")
+    return kind(value)

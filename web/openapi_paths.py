@@ -529,6 +529,26 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             *_AUDIT_FILTER,
         )
     },
+    "/api/v1/billing/status": {
+        "post": {
+            "summary": "OTB Billing reports that a customer is suspended, cancelled, or active again",
+            "description": (
+                "The body is a signed, one-time token (docs/handoff.md). A suspended or cancelled account is refused"
+                " with its next request; its files are kept."
+            ),
+            "security": [],
+            "requestBody": {"required": True, "content": {"application/jwt": {"schema": TEXT}}},
+            "responses": {
+                "200": _answer("BillingStatus", "What the account's status is from now on."),
+                "400": _COMMON["400"],
+                "403": _problem("Not signed by OTB Billing, not for this, too old, or sent before."),
+                "503": _COMMON["503"],
+            }
+            | _ABSENT
+            | _LARGE
+            | _TYPED,
+        }
+    },
     "/api/v1/connect": {
         "post": {
             "summary": "A computer asks to be connected: the device authorization grant (RFC 8628), as JSON",

@@ -347,5 +347,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "DeviceCode": record({"device_code": TEXT}),
     "Connected": record({"token": TEXT, "device": record({"id": ID, "name": TEXT}), "tenant": TEXT}),
+    "BillingStatus": record({"billing_client": TEXT, "status": {"enum": ["active", "suspended", "closed"]}}),
     "Health": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }

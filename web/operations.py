@@ -5,6 +5,7 @@ from typing import Final
 from web import (
     api_account,
     api_audit,
+    api_billing,
     api_blob_reads,
     api_blobs,
     api_connect,
@@ -80,6 +81,7 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", "/api/v1/audit", api_audit.list_audit),
     api("GET", "/api/v1/audit/activity.csv", api_audit.get_csv),
     api("GET", "/api/v1/audit/activity.json", api_audit.get_json),
+    open_to_all("POST", "/api/v1/billing/status", api_billing.report_status),
     open_to_all("POST", "/api/v1/connect", api_connect.start_connection),
     open_to_all("POST", "/api/v1/connect/token", api_connect.collect_token),
 )

@@ -78,6 +78,10 @@ def tenant_json(tenant: Tenant) -> Json:
     return {"id": tenant.uuid, "label": tenant.label, "time_zone": tenant.time_zone}
 
 
+def billing_status_json(tenant: Tenant) -> Json:
+    return {"billing_client": tenant.billing_client, "status": tenant.status}
+
+
 def user_json(user: User) -> Json:
     return {"id": str(user.id), "name": user.name, "email": user.email, "role": user.role}
 

@@ -15,13 +15,13 @@ from typing import Final
 import httpx2
 import pytest
 from blake3 import blake3
+from otb_cloud_billing import Person
 from playwright.sync_api import Error, Locator, Page, Route, expect
 
 from tests.browser.watch import DESK, PHONE, WAIT_MS, Watched
 from tests.shared.portal import handoff, new_person
 from tests.shared.portal import sign_in as http_sign_in
 from tests.shared.service import Service
-from tools.standin.otb_cloud import Person
 
 Window = Callable[..., Watched]
 Scale = Callable[[int, int], int]

@@ -4,9 +4,9 @@ import itertools
 from typing import Any, Literal
 
 import httpx2
+from otb_cloud_billing import HandoffSigner, Person
 
 from catalog.settings import Settings
-from tools.standin.otb_cloud import HandoffSigner, Person
 
 _numbers = itertools.count(1)
 

@@ -7,10 +7,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from flask.testing import FlaskClient
+from otb_cloud_billing import HandoffSigner
 from werkzeug.test import TestResponse
 
 from tools.standin.app import create_app
-from tools.standin.otb_cloud import HandoffSigner
 from tools.standin.people import PEOPLE
 from tools.standin.settings import BadStandinSettings, StandinSettings, load_standin_settings
 from web.handoff import HandoffVerifier

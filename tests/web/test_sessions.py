@@ -46,6 +46,7 @@ OPEN = {
     ("GET", "/auth/handoff"),
     ("POST", "/auth/handoff"),
     ("POST", "/sign-out"),
+    ("POST", "/api/v1/billing/status"),
     ("POST", "/api/v1/connect"),
     ("POST", "/api/v1/connect/token"),
     ("GET", "/connect/install.sh"),

@@ -8,10 +8,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx2
+from otb_cloud_billing import HandoffSigner, Person
 
 from tools.demo.errors import DemoError
 from tools.demo.sample import SampleDevice, SampleFile
-from tools.standin.otb_cloud import HandoffSigner, Person
 
 TIMEOUT_SECONDS: Final = 60.0
 

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from otb_cloud_billing import HandoffSigner
+
 from catalog.settings import BadSettings, load_settings
 from tools.demo import sample
 from tools.demo.customer import Customer
 from tools.demo.errors import DemoError
 from tools.demo.sample import SampleDevice, SampleFile
-from tools.standin.otb_cloud import HandoffSigner
 from tools.standin.people import SAMPLE_OWNER, SUSPENDED_OWNER
 from tools.standin.settings import BadStandinSettings, load_signer
 from tools.tenant.main import main as tenant_main

@@ -1,8 +1,8 @@
 """The stand-in's one page and its rules: loopback names only, and only its own page may post to it."""
 
 from flask import Flask, Response, abort, render_template, request
+from otb_cloud_billing import Person, otb_cloud_blueprint
 
-from tools.standin.otb_cloud import Person, otb_cloud_blueprint
 from tools.standin.people import HOUSEHOLDS, PEOPLE
 from tools.standin.settings import StandinSettings
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from tools.standin.otb_cloud import Person
+from otb_cloud_billing import Person
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tools.standin.otb_cloud import HandoffSigner
+from otb_cloud_billing import HandoffSigner
 
 PORT_DEFAULT: Final = 5050
 
