@@ -453,6 +453,6 @@ def is_chain_broken(power: PowerCut, seed: int, is_first_left_out: bool) -> bool
 
 
 def test_a_record_is_durably_abandoned_before_another_takes_its_place(power: PowerCut) -> None:
-    seeds = range(1, 9)
-    assert not any(is_chain_broken(power, seed, is_first_left_out=False) for seed in seeds)
-    assert any(is_chain_broken(power, seed, is_first_left_out=True) for seed in seeds)
+    assert not any(is_chain_broken(power, seed, is_first_left_out=False) for seed in range(8))
+    # Which names outlive the power is chance: some crash among so many keeps the new one and loses the old one's move.
+    assert any(is_chain_broken(power, seed, is_first_left_out=True) for seed in range(64))
