@@ -44,6 +44,12 @@ ENTRY_TABLES: Final = (
     "entry e JOIN device v ON v.tenant_id = e.tenant_id AND v.id = e.device_id LEFT JOIN `blob` b ON b.id = e.blob_id"
 )
 
+LISTING_TABLES: Final = (
+    "entry e FORCE INDEX (listing) STRAIGHT_JOIN device v ON v.tenant_id = e.tenant_id AND v.id = e.device_id"
+    " LEFT JOIN `blob` b ON b.id = e.blob_id"
+)
+"""The same for a directory's live entries in order: left alone, MariaDB begins with the device where that has few."""
+
 
 def _entry(row: Row, parents: dict[int, EntryPath]) -> Entry:
     (entry_id, device_id, device_name, area, node_id, parent_id, name, kind, size, mode, mtime, taken, added_at,
@@ -76,6 +82,11 @@ async def entries_of(tx: Transaction, tenant_id: int, rows: Sequence[Row]) -> li
     """Rows of `ENTRY_COLUMNS` as entries, their paths found together."""
     parents = await directory_paths(tx, tenant_id, {row[5] for row in rows})
     return [_entry(row, parents) for row in rows]
+
+
+def entries_at(rows: Sequence[Row], directory: EntryPath) -> list[Entry]:
+    """Rows of `ENTRY_COLUMNS` that all lie in one directory."""
+    return [_entry(row, {row[5]: directory}) for row in rows]
 
 
 class Entries:
@@ -119,7 +130,7 @@ class Entries:
             sequence = await self.sequence_at(tx, device_id, at)
             parent_id = await self.directory_at(tx, device_id, area, path, sequence)
             sql = (
-                f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {ENTRY_TABLES}"
+                f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {LISTING_TABLES if sequence is None else ENTRY_TABLES}"
                 f" WHERE e.tenant_id = %s AND e.parent_id = %s AND {alive(sequence)}"
             )
             params: list[object] = [self._scope.tenant.id, parent_id]

@@ -180,6 +180,13 @@ class TooManyUploads(CatalogError):
         self.limit = limit
 
 
+class IndexBehind(CatalogError):
+    """The search index does not hold everything yet, and what was asked for must not miss anything."""
+
+    def __init__(self) -> None:
+        super().__init__("Your files are being put in order right now. Sort by name without a filter meanwhile.")
+
+
 class DatabaseUnavailable(CatalogError):
     """MariaDB cannot be reached, or gave up on the statement. Nothing was changed, unless the text says otherwise."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, TypeVar
+from zoneinfo import ZoneInfo
 
 from catalog import clock, cursors
 from catalog.blob_rows import id_list
@@ -86,9 +87,9 @@ class Search:
             # Again only where some of the hits were purged by another process just now.
             missing = limit + 1 - len(hits)
             more = await _in_thread(newest, snapshot.views, wanted, missing, hits[-1] if hits else before)
-            shown = await self._shown(more)
-            hits += [hit for hit, entry in zip(more, shown, strict=True) if entry is not None]
-            entries += [entry for entry in shown if entry is not None]
+            there = await shown(self._scope, [hit.id for hit in more])
+            hits += [hit for hit in more if hit.id in there]
+            entries += [there[hit.id] for hit in more if hit.id in there]
             if len(more) < missing or len(hits) > limit:
                 break
         last = hits[limit - 1] if len(hits) > limit else None
@@ -110,22 +111,6 @@ class Search:
 
     async def _snapshot(self) -> Snapshot:
         return await self._scope.searches.of(self._scope.tenant).caught_up(CATCH_UP_SECONDS_MAX)
-
-    async def _shown(self, hits: Sequence[Hit]) -> list[Entry | None]:
-        """The entries as MariaDB has them now; None for one that is not there or not live any more."""
-        if not hits:
-            return []
-        async with self._scope.database.reading() as tx:
-            rows = await tx.fetch_all(
-                f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.removed_seq IS NULL"
-                f" AND e.id IN ({id_list(hit.id for hit in hits)}){self._scope.within('e.device_id')}",
-                (self._scope.tenant.id,),
-            )
-            entries = {entry.id: entry for entry in await entries_of(tx, self._scope.tenant.id, rows)}
-        gone = [hit.id for hit in hits if hit.id not in entries]
-        if gone:
-            self._scope.searches.of(self._scope.tenant).without(gone)
-        return [entries.get(hit.id) for hit in hits]
 
     async def _wanted(self, query: SearchQuery) -> Wanted:
         """The query in the index's terms. Raises BadRequest, NotFound."""
@@ -174,18 +159,39 @@ class Search:
         return chosen - (_named(names, terms.unwanted_devices) if terms.unwanted_devices else frozenset())
 
     def _days(self, query: SearchQuery, terms: Terms) -> tuple[int | None, int | None]:
-        """The days as moments in the tenant's zone: from the first's start to the start of the day after the last."""
-        first = _of(max, query.first_day, terms.first_day)
-        last = _of(min, query.last_day, terms.last_day)
-        for day in (query.first_day, query.last_day):
-            if day is not None and not FIRST_DAY <= day <= LAST_DAY:
-                raise BadRequest(f"A day lies between {FIRST_DAY} and {LAST_DAY}.")
-        if first is not None and last is not None and last < first:
-            raise BadRequest("The last day lies before the first. Exchange them.")
-        return (
-            None if first is None else clock.to_ns(clock.day_start(first, self._scope.zone)),
-            None if last is None else clock.to_ns(clock.day_start(last + timedelta(days=1), self._scope.zone)),
+        return period_of(
+            self._scope.zone, _of(max, query.first_day, terms.first_day), _of(min, query.last_day, terms.last_day)
         )
+
+
+def period_of(zone: ZoneInfo, first: date | None, last: date | None) -> tuple[int | None, int | None]:
+    """Days as nanoseconds: from the start of the first to the start of the day after the last. Raises `BadRequest`."""
+    for day in (first, last):
+        if day is not None and not FIRST_DAY <= day <= LAST_DAY:
+            raise BadRequest(f"A day lies between {FIRST_DAY} and {LAST_DAY}.")
+    if first is not None and last is not None and last < first:
+        raise BadRequest("The last day lies before the first. Exchange them.")
+    return (
+        None if first is None else clock.to_ns(clock.day_start(first, zone)),
+        None if last is None else clock.to_ns(clock.day_start(last + timedelta(days=1), zone)),
+    )
+
+
+async def shown(scope: Scope, entry_ids: Sequence[int]) -> dict[int, Entry]:
+    """The entries as MariaDB has them now, those that are live; the index forgets the others. At most a page and
+    one."""
+    if not entry_ids:
+        return {}
+    async with scope.database.reading() as tx:
+        rows = await tx.fetch_all(
+            f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.removed_seq IS NULL"
+            f" AND e.id IN ({id_list(entry_ids)}){scope.within('e.device_id')}",
+            (scope.tenant.id,),
+        )
+        entries = {entry.id: entry for entry in await entries_of(tx, scope.tenant.id, rows)}
+    if gone := [entry_id for entry_id in entry_ids if entry_id not in entries]:
+        scope.searches.of(scope.tenant).without(gone)
+    return entries
 
 
 async def _in_thread(work: Callable[..., T], *args: object) -> T:

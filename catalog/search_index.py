@@ -38,6 +38,8 @@ _IDS_AT_ONCE: Final = 10_000
 _BUILDER_SECONDS: Final = 0.2
 """Between two looks at whether another process has built the index."""
 
+_CLOSE_SECONDS: Final = 2.0
+
 
 class Turn(Enum):
     """Who may write the files now."""
@@ -103,9 +105,13 @@ class TenantIndex:
         self._end(np.array(ids, np.int64))
 
     async def close(self) -> None:
-        for task in list(self._tasks):
+        """Let what is short end by itself, so that no statement is cut off; stop the rest, which loses nothing."""
+        tasks = list(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # -- following MariaDB ------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from catalog.connections import Approvals
 from catalog.devices import Devices
 from catalog.entries import Entries
 from catalog.exports import Exports
+from catalog.folders import Folders
 from catalog.holdings import Holdings
 from catalog.manifests import Manifests
 from catalog.purge import Purge
@@ -29,6 +30,7 @@ class TenantScope:
         self.devices = Devices(scope)
         self.entries = Entries(scope)
         self.exports = Exports(scope)
+        self.folders = Folders(scope)
         self.holdings = Holdings(scope)
         self.manifests = Manifests(scope)
         self.purge = Purge(scope)

@@ -5,14 +5,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.errors import BadRequest
+from catalog.folders import FolderView
 from catalog.values import Area, EntryPath, parse_name
 from web.answers import json_answer
 from web.bodies import field, read_json
 from web.downloads import content_answer
 from web.parameters import choice, cursor_of, page_limit, parse_id, path_id, query_of
-from web.queries import directory_of, path_of, search_query
+from web.queries import directory_of, folder_view, path_of, search_query
 from web.sessions import Caller
-from web.shapes import entries_json, entry_json
+from web.shapes import entries_json, entry_json, facets_json
 from web.times import parse_moment
 
 
@@ -40,17 +41,17 @@ class NewFolder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def list_entries(request: Request, caller: Caller) -> Response:
-    """A folder's content, now or at a moment: folders first, then by name."""
+    """A folder's content now, sorted and filtered, or at a moment, by name. Folders come first."""
     query = query_of(request)
-    at = field(query, "at")
-    page = await caller.scope.entries.page(
-        path_id(request, "device"),
-        choice(query, "area", Area) or Area.ORIGINALS,
-        directory_of(query),
-        parse_moment(at, "at") if at else None,
-        cursor_of(query),
-        page_limit(query),
-    )
+    at, view = field(query, "at"), folder_view(query)
+    where = (path_id(request, "device"), choice(query, "area", Area) or Area.ORIGINALS, directory_of(query))
+    if not at:
+        page = await caller.scope.folders.page(*where, view, cursor_of(query), page_limit(query))
+    elif view == FolderView():
+        moment = parse_moment(at, "at")
+        page = await caller.scope.entries.page(*where, moment, cursor_of(query), page_limit(query))
+    else:
+        raise BadRequest("A folder as it was at a moment is listed by name alone. Leave out sort and filters, or at.")
     return json_answer(entries_json(page))
 
 
@@ -123,7 +124,12 @@ async def search(request: Request, caller: Caller) -> Response:
     """Live entries by any part of the name and by day, newest first."""
     query = query_of(request)
     page = await caller.scope.search.find(search_query(query), cursor_of(query), page_limit(query))
-    return json_answer(entries_json(page))
+    return json_answer(entries_json(page) | {"complete": page.is_complete})
+
+
+async def search_facets(request: Request, caller: Caller) -> Response:
+    """How many entries a search finds, and how many on each device, of each kind, in each month."""
+    return json_answer(facets_json(await caller.scope.search.facets(search_query(query_of(request)))))
 
 
 async def selected_ids(request: Request) -> list[int]:

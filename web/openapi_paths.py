@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from cas.layout import PACK_BLOB_BYTES_MAX
 from catalog.connections import CODE_SECONDS, WAITING_MAX, WAITING_OF_NETWORK_MAX
+from catalog.folders import FolderOrder
 from catalog.possession import LEASE_HOURS
+from catalog.search_text import TEXT_CHARACTERS_MAX
 from catalog.values import Area, DateKind, MediaKind
 from web.blob_frames import BLOBS_TYPE as BLOBS
 from web.bundles import BUNDLE_TYPE
@@ -64,6 +66,24 @@ _TAKEN: Final[Spec] = {"409": _problem("It does not fit what is there now.")}
 
 def _query(name: str, schema: Schema, text: str) -> Spec:
     return {"name": name, "in": "query", "schema": schema, "description": text}
+
+
+_DATE: Final[Schema] = {"type": "string", "format": "date"}
+_SEARCH: Final[list[Spec]] = [
+    _query(
+        "q",
+        {"type": "string", "maxLength": TEXT_CHARACTERS_MAX},
+        "Words in any order, each any part of the name, case and accents aside; “quoted phrases”; `ext:jpg`,"
+        " `kind:image`, `device:laptop`, `in:derived`, `before:2024`, `after:2024-05`, `on:2024-05-03`, `size:>10M`."
+        " A minus excludes.",
+    ),
+    _query("device", ID, "On this device only."),
+    _query("area", one_of(Area), "In this area only."),
+    _query("kind", one_of(MediaKind), "Of this kind only."),
+    _query("from", _DATE, "First day, in the account's time zone."),
+    _query("to", _DATE, "Last day, included."),
+    _query("by", one_of(DateKind), "Which day: taken (else modified), modified, or uploaded."),
+]
 
 
 def _path(name: str, schema: Schema, text: str) -> Spec:
@@ -245,13 +265,21 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
     },
     "/api/v1/devices/{device}/entries": {
         "get": _get(
-            "A folder's content, now or at a moment",
-            {"200": _answer("Entries", "Folders first, then by name.")} | _ABSENT,
+            "A folder's content now, sorted and filtered, or at a moment",
+            {"200": _answer("Entries", "Folders first, by name; then files and links.")} | _ABSENT,
             _DEVICE,
             _query("area", one_of(Area), "originals, where it is not named."),
             _query("directory", PATH, "The area's root, where it is empty."),
             _query("directory_bytes", BASE64URL, "The same for a path that is not valid UTF-8."),
-            _query("at", TIME, "As the folder was then."),
+            _query("at", TIME, "As the folder was then, by name and whole."),
+            _query("sort", one_of(FolderOrder), "name, where it is not named; `kind` sorts by name within a kind."),
+            _query(
+                "order", {"type": "string", "enum": ["ascending", "descending"]}, "ascending, where it is not named."
+            ),
+            _query("kind", one_of(MediaKind), "Files of this kind only; folders are left out."),
+            _query("from", _DATE, "First day, in the account's time zone; folders are left out."),
+            _query("to", _DATE, "Last day, included."),
+            _query("by", one_of(DateKind), "Which date `from`, `to` and `sort=date` mean: taken (else modified) …"),
             _CURSOR,
             _limit(PAGE_ITEMS_MAX),
         )
@@ -372,19 +400,18 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
     },
     "/api/v1/search": {
         "get": _get(
-            "Find live files by any part of the name and by day",
-            {"200": _answer("Entries", "Newest first.")} | _ABSENT,
-            _query(
-                "q", {"type": "string", "maxLength": 200}, "Words, each any part of the name; case and accents aside."
-            ),
-            _query("device", ID, "On this device only."),
-            _query("area", one_of(Area), "In this area only."),
-            _query("kind", one_of(MediaKind), "Of this kind only."),
-            _query("from", {"type": "string", "format": "date"}, "First day, in the account's time zone."),
-            _query("to", {"type": "string", "format": "date"}, "Last day, included."),
-            _query("by", one_of(DateKind), "Which day: taken (else modified), modified, or uploaded."),
+            "Find live files by any part of the name, day, kind, device and size",
+            {"200": _answer("Found", "Newest first.")} | _ABSENT,
+            *_SEARCH,
             _CURSOR,
             _limit(PAGE_ITEMS_MAX),
+        )
+    },
+    "/api/v1/search/facets": {
+        "get": _get(
+            "How many files a search finds, on which devices, of which kinds, in which months",
+            {"200": _answer("Facets", "Each group counts what fits all other conditions.")} | _ABSENT,
+            *_SEARCH,
         )
     },
     "/api/v1/deleted": {

@@ -143,6 +143,23 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {"path_bytes": BASE64URL},
     ),
     "Entries": page_of("entries", "Entry"),
+    "Found": {
+        **record({"entries": list_of(ref("Entry")), "next": nullable(TEXT), "complete": {"type": "boolean"}}),
+        "description": "`complete` is false while files of the account are still being read into the search index.",
+    },
+    "Facets": {
+        **record(
+            {
+                "total": COUNT,
+                "exact": {"type": "boolean"},
+                "complete": {"type": "boolean"},
+                "devices": list_of(record({"device": ID, "count": COUNT})),
+                "kinds": list_of(record({"kind": TEXT, "count": COUNT})),
+                "months": list_of(record({"month": {"type": "string", "pattern": r"^\d{4}-\d{2}$"}, "count": COUNT})),
+            }
+        ),
+        "description": "`exact` is false where the counts may be a few too high; `months` are newest first.",
+    },
     "TreeEntry": {
         **record(
             {"id": ID, "type": one_of(EntryKind), "mtime": TIME, "mode": nullable(COUNT)},

@@ -61,6 +61,7 @@ API: Final[tuple[Operation, ...]] = (
     api("POST", "/api/v1/blobs/status", api_blob_reads.blob_status),
     *api_uploads.OPERATIONS,
     api("GET", "/api/v1/search", api_entries.search),
+    api("GET", "/api/v1/search/facets", api_entries.search_facets),
     api("GET", "/api/v1/deleted", api_entries.list_deleted),
     api("POST", "/api/v1/entries/rename", api_entries.rename_entry),
     api("POST", "/api/v1/entries/move", api_entries.move_entries),

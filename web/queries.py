@@ -1,6 +1,8 @@
 """The questions that the API and the pages ask alike: a search, and a folder's path in a query."""
 
 from catalog.audit import AuditFilter
+from catalog.errors import BadRequest
+from catalog.folders import FolderOrder, FolderView
 from catalog.search import SearchQuery
 from catalog.values import Area, DateKind, EntryPath, MediaKind
 from web.bodies import Form, field
@@ -33,6 +35,21 @@ def audit_filter(query: Form) -> AuditFilter:
         grant_id=optional_id(query, "grant"),
         first_day=parse_day(first, "from") if first else None,
         last_day=parse_day(last, "to") if last else None,
+    )
+
+
+def folder_view(query: Form) -> FolderView:
+    """How a folder is to be sorted and filtered. Raises `BadRequest`."""
+    first, last = field(query, "from"), field(query, "to")
+    if field(query, "order") not in {"", "ascending", "descending"}:
+        raise BadRequest("order must be one of: ascending, descending.")
+    return FolderView(
+        order=choice(query, "sort", FolderOrder) or FolderOrder.NAME,
+        is_descending=field(query, "order") == "descending",
+        media_kind=choice(query, "kind", MediaKind),
+        first_day=parse_day(first, "from") if first else None,
+        last_day=parse_day(last, "to") if last else None,
+        by=choice(query, "by", DateKind) or DateKind.TAKEN,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from catalog.search import Facets
 from catalog.values import (
     AuditEvent,
     CommitResult,
@@ -167,6 +168,17 @@ def export_json(export: Export, parts: Sequence[PlannedPart]) -> Json:
 
 def entries_json(page: Page[Entry]) -> Json:
     return {"entries": [entry_json(entry) for entry in page.items], "next": page.next}
+
+
+def facets_json(facets: Facets) -> Json:
+    return {
+        "total": facets.total,
+        "exact": facets.is_exact,
+        "complete": facets.is_complete,
+        "devices": [{"device": str(device_id), "count": count} for device_id, count in facets.devices.items()],
+        "kinds": [{"kind": kind, "count": count} for kind, count in facets.kinds.items()],
+        "months": [{"month": month, "count": count} for month, count in facets.months.items()],
+    }
 
 
 def _is_text(raw: bytes) -> bool:

@@ -114,6 +114,10 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     call("get", "/api/v1/entries/{entry}", status=200, entry=entry)
     assert len(call("get", "/api/v1/entries/{entry}/versions", status=200, entry=entry)["entries"]) == 2
     call("get", "/api/v1/search", status=200, query={"q": "a.jpg", "by": "modified"})
+    facets = call("get", "/api/v1/search/facets", status=200, query={"q": "a.jpg"})
+    assert (facets["total"], facets["exact"], facets["kinds"]) == (1, True, [{"kind": "image", "count": 1}])
+    sorted_by = {"directory": "photos", "sort": "size", "order": "descending", "kind": "image"}
+    assert len(call("get", f"{device_path}/entries", status=200, device=device, query=sorted_by)["entries"]) == 1
     missing = call("post", "/api/v1/blobs/missing", status=200, json={"digests": [current["digest"], "0" * 64]})
     assert missing == {"missing": ["0" * 64]}
 
@@ -207,6 +211,8 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
         ("get", "/api/v1/search?limit=0", None, 400),
         ("get", "/api/v1/search?limit=1001", None, 400),
         ("get", "/api/v1/search?cursor=x", None, 400),
+        ("get", "/api/v1/search?q=size:10M", None, 400),
+        ("get", "/api/v1/search/facets?q=on:yesterday", None, 400),
         ("get", "/api/v1/audit?cursor=!!", None, 400),
         ("get", "/api/v1/audit?q=%ff", None, 400),
     ],
