@@ -11,7 +11,8 @@ from catalog.values import Area, EntryPath
 
 
 class AddFile(msgspec.Struct, frozen=True):
-    """A file whose bytes were just placed under a claim. No mode: as it was, else none."""
+    """A file whose bytes were just placed under a claim. No mode: as it was, else none. `beside`: it replaces nothing;
+    where another file has the name, it gets a number."""
 
     path: EntryPath
     blob: Blob
@@ -19,6 +20,7 @@ class AddFile(msgspec.Struct, frozen=True):
     mtime_ns: int | None = None
     mode: int | None = None
     area: Area = Area.ORIGINALS
+    beside: bool = False
 
 
 class AddKnown(msgspec.Struct, frozen=True):

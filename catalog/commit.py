@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -47,6 +47,16 @@ class _Written:
     lines: list[records.Line]
 
 
+class Along(Protocol):
+    """What commits in the same transaction as the manifest of a device."""
+
+    def lines(self, device_id: int) -> Sequence[records.Line]:
+        """What the journal's record says of it, after the manifest's own lines."""
+
+    async def write(self, tx: Transaction, result: CommitResult) -> None:
+        """Its rows, after the entries'. May run more than once; what it raises undoes everything."""
+
+
 async def commit(
     scope: Scope,
     changes: Mapping[int, Sequence[Change]],
@@ -54,6 +64,7 @@ async def commit(
     subject: str,
     note: str = "",
     pack: NewPack | None = None,
+    along: Along | None = None,
 ) -> dict[int, CommitResult]:
     """Apply the changes of each device, all or none; returns what each device's manifest did.
 
@@ -66,7 +77,7 @@ async def commit(
         raise TooMany(CHANGES_PER_MANIFEST_MAX, "changes")
     if len(note) > NOTE_CHARACTERS_MAX:
         raise BadRequest(f"A note has at most {NOTE_CHARACTERS_MAX} characters. Shorten it.")
-    attempt = _Commit(scope, changes, action, subject, note, pack)
+    attempt = _Commit(scope, changes, action, subject, note, pack, along)
     results = await unless_deleting(scope.database, attempt.work, attempt.was_committed)
     scope.searches.committed(scope.tenant)
     return results
@@ -83,6 +94,7 @@ class _Commit:
         subject: str,
         note: str,
         pack: NewPack | None,
+        along: Along | None,
     ) -> None:
         self._scope = scope
         self._changes = changes
@@ -91,6 +103,7 @@ class _Commit:
         self._note = note
         self._pack = pack
         self._arrived: Arrived = NOTHING_ARRIVED
+        self._along = along
         self._results: dict[int, CommitResult] = {}
         self._proof: tuple[int, int, Digest] | None = None
         self._facts: dict[int, Possessed] = {}
@@ -111,6 +124,9 @@ class _Commit:
         known = await self._known(tx, every)
         written = [await self._device(tx, ledger, head, known) for head in heads]
         await ledger.store(tx)
+        if self._along is not None:
+            for result in self._results.values():
+                await self._along.write(tx, result)
         for part in _told_of_each_other([part for part in written if part is not None]):
             await self._seal(tx, part)
         return self._results
@@ -249,6 +265,8 @@ class _Commit:
         lines += [records.RemoveLine(node.id, str(why)) for node, why in plan.removed]
         lines += [records.RemoveLine(entry_id, str(Removal.RECOVERED)) for entry_id in sorted(plan.recovered)]
         lines += [_add_line(node, facts.get(node.blob_id or 0)) for node in plan.added]
+        if self._along is not None:
+            lines += self._along.lines(manifest.device_id)
         return lines
 
     async def _seal(self, tx: Transaction, part: _Written) -> None:

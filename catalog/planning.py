@@ -101,7 +101,21 @@ class Plan:
         if not self.tree.knows(parent_id, change.path.names[-1]):
             await self.tree.load(parent_id, [change.path.names[-1]])
         keeps_mtime = getattr(change, "mtime_ns", None) is None
-        return self._put(self._wanted(change, parent_id), change.path, keeps_mtime=keeps_mtime)
+        want = self._wanted(change, parent_id)
+        if isinstance(change, AddFile) and change.beside:
+            want = replace(want, name=await self._name_beside(want))
+        return self._put(want, change.path, keeps_mtime=keeps_mtime)
+
+    async def _name_beside(self, want: Node) -> bytes:
+        """The name asked for, or `name-2`, `name-3` … where a file with other bytes, or a folder, has it."""
+        candidate, count = want.name, 1
+        while True:
+            await self.tree.load(want.parent_id, [candidate])
+            there = self.tree.get(want.parent_id, candidate)
+            if there is None or there.blob_id == want.blob_id:
+                return candidate
+            count += 1
+            candidate = numbered(want.name, b"", count)
 
     def _wanted(self, change: PathChange, parent_id: int) -> Node:
         """The entry that the change asks for, still without ids; `mode` and times as asked."""

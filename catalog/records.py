@@ -1,6 +1,7 @@
 """What journal records say: one JSON line per fact, all that a rebuild needs. Bytes are base64, digests hex.
 
-A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry, or one `purge` line.
+A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry, or one `purge` line, and a
+`derivation` line per file that was made of another.
 The tenant's chain carries what was decided of the account, its devices, their tokens and its settings. Either may carry
 a `checkpoint` line, which stands for all that lies before it. Chains under `audit/` carry the audit's heads. Fields are
 only ever added, never renamed.
@@ -213,7 +214,19 @@ class AuditHeadsLine(msgspec.Struct, frozen=True, tag_field="fact", tag="audit_h
     signature: str | None = None
 
 
-ManifestFact = ManifestLine | AddLine | RemoveLine | PurgeLine
+class DerivationLine(msgspec.Struct, frozen=True, tag_field="fact", tag="derivation"):
+    """How a file of this manifest was made: from the bytes `source`, by a recipe's version, with `parameters`
+    (canonical JSON, as in the catalog). `derived` is what came out."""
+
+    source: str
+    recipe: str
+    version: int
+    parameters: str
+    derived: str
+    made_at: datetime
+
+
+ManifestFact = ManifestLine | AddLine | RemoveLine | PurgeLine | DerivationLine
 TenantFact = TenantLine | DeviceLine | DeviceRemovedLine | TokenLine | TokenRevokedLine | RetentionLine
 StateFact = ManifestStateLine | IntervalLine | CheckpointLine
 Line = ManifestFact | TenantFact | StateFact | AuditHeadsLine

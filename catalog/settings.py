@@ -65,6 +65,13 @@ class Settings:
     audit_key_file: Path | None
     sweep_grace_hours: int
     trash_days: int
+    worker_slots: int
+    worker_heavy_slots: int
+    worker_lease_seconds: int
+    worker_memory_bytes: int
+    worker_source_bytes_max: int
+    worker_sandbox: str
+    worker_vaapi_device: str
 
     @property
     def is_https(self) -> bool:
@@ -167,10 +174,20 @@ def _read(r: _Reader) -> Settings:
         audit_key_file=r.path("AUDIT_KEY_FILE"),
         sweep_grace_hours=r.number("SWEEP_GRACE_HOURS", 24, 0, 24 * 365),
         trash_days=r.number("TRASH_DAYS", 14, 0, 365),
+        worker_slots=r.number("WORKER_SLOTS", min(16, os.cpu_count() or 1), 1, 64),
+        worker_heavy_slots=r.number("WORKER_HEAVY_SLOTS", 1, 0, 16),
+        worker_lease_seconds=r.number("WORKER_LEASE_SECONDS", 30, 1, 3600),
+        worker_memory_bytes=r.number("WORKER_MEMORY_BYTES", 2 << 30, 256 << 20, 1 << 40),
+        worker_source_bytes_max=r.number("WORKER_SOURCE_BYTES_MAX", 32 << 30, 1 << 20, 1 << 50),
+        worker_sandbox=r.checked("WORKER_SANDBOX", "bwrap", _is_sandbox, "bwrap, or limits where bwrap cannot run"),
+        worker_vaapi_device=r.checked("WORKER_VAAPI_DEVICE", "", _is_device, _DEVICE),
     )  # fmt: skip
 
 
 _PUBLIC: Final = "an https URL without a path (http only for a loopback host)"
+
+
+_DEVICE: Final = "a device's path, e.g. /dev/dri/renderD128"
 
 
 _ZONE: Final = "a time zone's name, e.g. America/Toronto"
@@ -192,6 +209,14 @@ def _is_secret(value: str) -> bool:
 
 def _is_identifier(value: str) -> bool:
     return value.isascii() and value.replace("_", "a").isalnum() and len(value) <= 64
+
+
+def _is_sandbox(value: str) -> bool:
+    return value in {"bwrap", "limits"}
+
+
+def _is_device(value: str) -> bool:
+    return value.startswith("/dev/")
 
 
 def _is_url(value: str) -> bool:

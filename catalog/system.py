@@ -18,6 +18,8 @@ from catalog.errors import BadRequest, NotFound
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
+from catalog.job_queue import JobQueue
+from catalog.renditions import RenditionWork
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
 from catalog.sweep import SweepRows
@@ -43,6 +45,9 @@ class SystemScope:
         self.connections = Connections(database, settings, journal)
         self.billing = Billing(database, settings, journal)
         self.audit = AuditChains(database)
+        self.connections = Connections(database, settings)
+        self.jobs = JobQueue(database)
+        self.renditions = RenditionWork(database)
 
     # -- tenants ----------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,17 @@
 from catalog.audit import Audit
 from catalog.blobs import Blobs
 from catalog.connections import Approvals
+from catalog.derived import DerivedFiles
 from catalog.devices import Devices
 from catalog.entries import Entries
 from catalog.exports import Exports
 from catalog.folders import Folders
 from catalog.holdings import Holdings
+from catalog.jobs import Jobs
 from catalog.manifests import Manifests
 from catalog.purge import Purge
 from catalog.retention import Retentions
+from catalog.renditions import Renditions
 from catalog.scope import Scope
 from catalog.search import Search
 from catalog.trail import Trail
@@ -27,14 +30,17 @@ class TenantScope:
         self.approvals = Approvals(scope)
         self.audit = Audit(scope)
         self.blobs = Blobs(scope)
+        self.derived = DerivedFiles(scope)
         self.devices = Devices(scope)
         self.entries = Entries(scope)
         self.exports = Exports(scope)
         self.folders = Folders(scope)
         self.holdings = Holdings(scope)
+        self.jobs = Jobs(scope)
         self.manifests = Manifests(scope)
         self.purge = Purge(scope)
         self.retention = Retentions(scope)
+        self.renditions = Renditions(scope)
         self.search = Search(scope)
         self.trail = Trail(scope)
         self.trees = Trees(scope)

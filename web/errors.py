@@ -119,6 +119,13 @@ class Busy(WebError):
         super().__init__(f"Too many {what} are under way. Try again in a few seconds.")
 
 
+class NoRendition(WebError):
+    """There is no thumbnail or preview of this file, and none will come."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"There is no {what.lower()} of this file.")
+
+
 class NoClient(WebError):
     """This server was set up without the wheel of otb-cloud."""
 
@@ -282,6 +289,7 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     OffsetConflict: _Rule(409, "offset", "The upload stands elsewhere"),
     ChecksumMismatch: _Rule(460, "checksum-mismatch", "The bytes do not match their checksum"),
     TooSlow: _Rule(408, "too-slow", "The upload was too slow"),
+    NoRendition: _Rule(404, "no-rendition", "None is made of this file"),
     NoClient: _Rule(503, "no-client", "Nothing to install here", None, _LATER),
     Busy: _Rule(503, "busy", "Too many at once", None, _SOON),
     RangeNotSatisfiable: _Rule(416, "range", "The range lies outside the file"),

@@ -5,7 +5,7 @@ The OpenAPI document quotes them, and tests reach each of them.
 
 from typing import Final
 
-from catalog import audit, blobs, commit, entries, exports, holdings, trees, uploads
+from catalog import audit, blobs, commit, entries, exports, holdings, jobs, trees, uploads
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -45,6 +45,8 @@ PAGE_ITEMS_MAX: Final = entries.PAGE_MAX
 AUDIT_ITEMS_MAX: Final = audit.PAGE_MAX
 """Of the audit, and of a device's history."""
 
+JOBS_MAX: Final = jobs.PAGE_MAX
+"""Of a page of jobs."""
 EXPORT_ITEMS_MAX: Final = exports.PAGE_MAX
 
 PIECE_BYTES: Final = 1 * MIB

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from web.answers import json_answer
 from web.limits import QUERY_BYTES_MAX
+from web.openapi_derived import DERIVED_PATHS, DERIVED_SCHEMAS
 from web.openapi_paths import JSON_LIMIT_TEXT, PATHS
 from web.openapi_schemas import SCHEMAS
 from web.openapi_uploads import UPLOAD_PATHS
@@ -26,9 +27,9 @@ _DESCRIPTION: Final = (
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": OPENAPI_VERSION,
     "info": {"title": "OTB Cloud", "version": API_VERSION, "description": _DESCRIPTION},
-    "paths": PATHS | UPLOAD_PATHS,
+    "paths": PATHS | UPLOAD_PATHS | DERIVED_PATHS,
     "components": {
-        "schemas": SCHEMAS,
+        "schemas": SCHEMAS | DERIVED_SCHEMAS,
         "securitySchemes": {
             "session": {"type": "apiKey", "in": "cookie", "name": f"__Host-{SESSION_COOKIE}"},
             "device": {"type": "http", "scheme": "bearer"},

@@ -193,7 +193,7 @@ class TestWhileItRuns:
 def test_being_asked_to_end_ends_all_of_it(data: Path, number: int) -> None:
     with running(data) as run:
         children = run.children()
-        assert set(children) == {"mariadbd", "tools.standin", "web"}
+        assert set(children) == {"mariadbd", "tools.standin", "tools.worker", "web"}
         assert run.end(number) == 0
         assert run.output().endswith("Ending …\nEverything has ended.\n")
         assert all(comm(pid) is None for pid in children.values())
@@ -202,7 +202,7 @@ def test_being_asked_to_end_ends_all_of_it(data: Path, number: int) -> None:
 def test_even_a_killed_run_leaves_no_process_and_the_next_one_starts(data: Path) -> None:
     with running(data) as run:
         children = run.children()
-        assert len(children) == 3
+        assert len(children) == 4
         run.end(signal.SIGKILL)
         wait_for(lambda: all(comm(pid) is None for pid in children.values()))
     with running(data) as again, come_in(again, "owner") as owner:
@@ -210,7 +210,13 @@ def test_even_a_killed_run_leaves_no_process_and_the_next_one_starts(data: Path)
 
 
 @pytest.mark.parametrize(
-    ("child", "name"), [("mariadbd", "MariaDB"), ("tools.standin", "The stand-in portal"), ("web", "The app")]
+    ("child", "name"),
+    [
+        ("mariadbd", "MariaDB"),
+        ("tools.standin", "The stand-in portal"),
+        ("web", "The app"),
+        ("tools.worker", "The worker"),
+    ],
 )
 def test_when_one_part_dies_all_ends_and_a_sentence_says_which(data: Path, child: str, name: str) -> None:
     with running(data) as run:

@@ -89,7 +89,7 @@ def start_database(plan: Plan, mariadb: PrivateMariaDB) -> None:
 
 
 def start_servers(plan: Plan, started: ExitStack) -> list[Child]:
-    """The stand-in portal and the app, both answering."""
+    """The stand-in portal and the app, both answering, and one worker."""
     children = []
     for name, module, url in (
         ("The stand-in portal", "tools.standin", f"127.0.0.1:{plan.standin.port}/"),
@@ -100,7 +100,10 @@ def start_servers(plan: Plan, started: ExitStack) -> list[Child]:
         children.append((child, url))
     for child, url in children:
         wait_until_ready(child, url)
-    return [child for child, _ in children]
+    # Last: it waits for nobody, and nobody for it.
+    worker = Child.start("The worker", python("tools.worker"), log=plan.log("worker"), env=plan.environ)
+    started.callback(worker.stop)
+    return [*[child for child, _ in children], worker]
 
 
 def make_sample(plan: Plan) -> None:

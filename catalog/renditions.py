@@ -1,0 +1,316 @@
+"""Thumbnails, previews and facts: finding the files that need them, writing what was made, and reading it.
+
+What always holds: they are the tenant's own, though two tenants have the same file: whether somebody else's thumbnail
+is there already can be told by nobody. A file's facts and its thumbnail come in one transaction with the note that
+tells the search index.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from cas.digest import Digest
+from catalog import clock
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, id_list
+from catalog.database import Database, Transaction
+from catalog.errors import NotFound
+from catalog.job_queue import count, hold, write_no_rendition
+from catalog.job_values import ClaimedJob, Facts, Outcome, Rendition, RenditionState
+from catalog.packs import NewPack, begin_pack, receive_pack
+from catalog.queueing import PREVIEWS, THUMBNAILS, WANTED_NOW, queue_renditions
+from catalog.recipes import PREVIEW, THUMBNAIL, Recipe, SourceKind
+from catalog.scope import Scope
+
+QUEUED_MAX: Final = 2_000
+"""Renditions of one tenant that wait. What lies beyond is found again from its manifests when there is room."""
+_LOOKED_AT_ONCE: Final = 500
+_DEVICES_AT_ONCE: Final = 50
+
+_MEDIA_COLUMNS: Final = (
+    "kind, media_type, width, height, duration_ms, pages, taken_ns, taken_source, taken_has_offset, camera, latitude,"
+    " longitude"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a worker made of a rendition's job: `digest` in the pack that is stored along, or why there is none."""
+
+    job: ClaimedJob
+    facts: Facts | None
+    digest: Digest | None
+    media_type: str | None
+    failure: str
+    log: str
+    milliseconds: int
+
+
+class RenditionWork:
+    """Renditions as workers see them, of all tenants."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def look_for_new_files(self) -> int:
+        """Queue the thumbnails of files that manifests have added since the last look; returns how many files were
+        seen.
+
+        Reads nothing of a device whose manifests were all seen, so it costs next to nothing where nothing happens.
+        """
+        async with self._database.reading() as tx:
+            devices = await tx.fetch_all(
+                "SELECT h.tenant_id, h.device_id FROM journal_head h JOIN device d ON d.tenant_id = h.tenant_id"
+                " AND d.id = h.device_id LEFT JOIN media_mark m ON m.tenant_id = h.tenant_id AND"
+                " m.device_id = h.device_id"
+                " WHERE h.manifest_sequence > IFNULL(m.sequence, 0) ORDER BY RAND() LIMIT %s",
+                (_DEVICES_AT_ONCE,),
+            )
+        return sum([await self._look(tenant_id, device_id) for tenant_id, device_id in devices])
+
+    async def _look(self, tenant_id: int, device_id: int) -> int:
+        async def work(tx: Transaction) -> int:
+            await tx.execute(
+                "INSERT INTO media_mark (tenant_id, device_id, sequence, entry_id) VALUES (%s, %s, 0, 0)"
+                " ON DUPLICATE KEY UPDATE sequence = sequence",
+                (tenant_id, device_id),
+            )
+            mark = await tx.fetch_one(
+                "SELECT sequence, entry_id FROM media_mark WHERE tenant_id = %s AND device_id = %s FOR"
+                " UPDATE SKIP LOCKED",
+                (tenant_id, device_id),
+            )
+            if mark is None or not await _has_room(tx, tenant_id):
+                return 0
+            return await _look_on(tx, tenant_id, device_id, *mark)
+
+        return await self._database.run(work)
+
+    async def begin_pack(self, pack_id: str) -> None:
+        """The row of the pack that renditions are being written to; before it is placed."""
+        await begin_pack(self._database, pack_id)
+
+    async def finish(self, made: Sequence[Made], pack: NewPack | None) -> bool:
+        """Write what was made, and end its jobs. Claims that were lost meanwhile, and sources that the tenant let go
+        of, are passed over. False while the sweep deletes one of the blobs: nothing was written then, try again."""
+
+        async def work(tx: Transaction) -> bool:
+            held = [one for one in sorted(made, key=_key) if await hold(tx, one.job)]
+            ids: dict[Digest, int] = {}
+            if pack is not None:
+                received = await receive_pack(tx, pack)
+                if received is None:
+                    return False
+                ids = received.ids
+            for one in held:
+                await _finish(tx, one, ids)
+            for one in held:
+                await count(tx, one.job.recipe, Outcome.DONE if one.digest else Outcome.FAILED, one.milliseconds)
+            return True
+
+        return await self._database.run(work)
+
+
+class Renditions:
+    """A tenant's thumbnails, previews and facts."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    async def find(self, blob_digest: Digest, recipe: Recipe) -> Rendition | RenditionState:
+        """The rendition of a blob that one of the tenant's entries names. Where it is still to be made it goes before
+        everything that nobody waits for."""
+        tenant_id = self._scope.tenant.id
+        async with self._scope.database.reading() as tx:
+            row = await tx.fetch_one(
+                f"SELECT s.id, r.source_id, r.media_type, {BLOB_COLUMNS} FROM `blob` s"
+                " JOIN possession p ON p.tenant_id = %s AND p.blob_id = s.id"
+                " LEFT JOIN rendition r ON r.tenant_id = p.tenant_id AND r.source_id = s.id AND r.recipe = %s"
+                " LEFT JOIN `blob` b ON b.id = r.derived_id WHERE s.digest = %s",
+                (tenant_id, recipe.name, blob_digest.raw),
+            )
+        if row is None:
+            return RenditionState.NONE
+        source_id, made_of, media_type, *blob = row
+        if media_type is not None:
+            return Rendition(blob_of(*blob), media_type)
+        if made_of is not None:
+            return RenditionState.NONE
+        await self._scope.database.run(
+            lambda tx: queue_renditions(tx, tenant_id, recipe, [source_id], WANTED_NOW)
+        )  # fmt: skip
+        return RenditionState.COMING
+
+    async def facts(self, digests: Collection[Digest]) -> dict[Digest, Facts]:
+        """What is known of these blobs; what was not read yet is left out."""
+        found: dict[Digest, Facts] = {}
+        wanted = [digest.raw for digest in dict.fromkeys(digests)]
+        async with self._scope.database.reading() as tx:
+            for start in range(0, len(wanted), _LOOKED_AT_ONCE):
+                part = wanted[start : start + _LOOKED_AT_ONCE]
+                rows = await tx.fetch_all(
+                    f"SELECT b.digest, {_prefixed(_MEDIA_COLUMNS)} FROM media m JOIN `blob` b ON b.id = m.blob_id"
+                    f" WHERE m.tenant_id = %s AND b.digest IN ({','.join(['%s'] * len(part))})",
+                    (self._scope.tenant.id, *part),
+                )
+                found.update({Digest(bytes(digest)): _facts(columns) for digest, *columns in rows})
+        return found
+
+    async def why_none(self, blob_digest: Digest, recipe: Recipe) -> str:
+        """Why there is no such rendition. Raises `NotFound` if there is one, or none was tried."""
+        async with self._scope.database.reading() as tx:
+            row = await tx.fetch_one(
+                "SELECT r.failure FROM rendition r JOIN `blob` s ON s.id = r.source_id WHERE r.tenant_id = %s"
+                " AND r.recipe = %s AND s.digest = %s AND r.failure IS NOT NULL",
+                (self._scope.tenant.id, recipe.name, blob_digest.raw),
+            )
+        if row is None:
+            raise NotFound(recipe.name)
+        return str(row[0])
+
+
+async def renditions_of(tx: Transaction, tenant_id: int, source_ids: Sequence[int]) -> list[int]:
+    """The blobs of the renditions that go when the tenant lets go of these sources: for the sweep to look at."""
+    if not source_ids:
+        return []
+    rows = await tx.fetch_all(
+        "SELECT derived_id FROM rendition WHERE tenant_id = %s AND derived_id IS NOT NULL"
+        f" AND source_id IN ({id_list(source_ids)})",
+        (tenant_id,),
+    )
+    return [int(row[0]) for row in rows]
+
+
+async def _has_room(tx: Transaction, tenant_id: int) -> bool:
+    row = await tx.fetch_one(
+        "SELECT COUNT(*) FROM job WHERE tenant_id = %s AND rendition_of IS NOT NULL", (tenant_id,)
+    )  # fmt: skip
+    return row is not None and row[0] + _LOOKED_AT_ONCE <= QUEUED_MAX
+
+
+async def _look_on(tx: Transaction, tenant_id: int, device_id: int, sequence: int, entry_id: int) -> int:
+    """The next entries beyond the mark. `sequence` is wholly seen, and of the manifest after it what is up to
+    `entry_id`."""
+    head = await tx.fetch_one(
+        "SELECT manifest_sequence FROM journal_head WHERE tenant_id = %s AND device_id = %s", (tenant_id, device_id)
+    )
+    rows = await tx.fetch_all(
+        "SELECT added_seq, id, blob_id, kind = 'file' AND size_bytes > 0 AND removed_seq IS NULL FROM entry"
+        " WHERE tenant_id = %s AND device_id = %s AND added_seq > %s AND (added_seq > %s OR id > %s)"
+        " ORDER BY added_seq, id LIMIT %s",
+        (tenant_id, device_id, sequence, sequence + 1, entry_id, _LOOKED_AT_ONCE),
+    )
+    sources = sorted({row[2] for row in rows if row[3]})
+    await _queue_or_note(tx, tenant_id, sources)
+    stands = (rows[-1][0] - 1, rows[-1][1]) if len(rows) == _LOOKED_AT_ONCE else (head[0] if head else sequence, 0)
+    await tx.execute(
+        "UPDATE media_mark SET sequence = %s, entry_id = %s WHERE tenant_id = %s AND device_id = %s",
+        (*stands, tenant_id, device_id),
+    )
+    return len(sources)
+
+
+async def _queue_or_note(tx: Transaction, tenant_id: int, sources: Sequence[int]) -> None:
+    if not sources:
+        return
+    known = await tx.fetch_all(
+        f"SELECT blob_id, taken_ns FROM media WHERE tenant_id = %s AND blob_id IN ({id_list(sources)})", (tenant_id,)
+    )
+    await queue_renditions(
+        tx, tenant_id, THUMBNAIL, sorted(set(sources) - {row[0] for row in known}), THUMBNAILS
+    )  # fmt: skip
+    dated = {blob_id: taken_ns for blob_id, taken_ns in known if taken_ns is not None}
+    if dated:
+        await _date_entries(tx, tenant_id, dated)
+        await _note(tx, tenant_id, sorted(dated))
+
+
+async def _finish(tx: Transaction, made: Made, ids: Mapping[Digest, int]) -> None:
+    job = made.job
+    if made.facts is not None:
+        await _write_facts(tx, job.tenant_id, job.source_id, made.facts)
+    if made.digest is None or made.media_type is None:
+        await write_no_rendition(tx, job, made.failure, made.log)
+    else:
+        await tx.execute(
+            "REPLACE INTO rendition (tenant_id, source_id, recipe, version, derived_id, media_type, made_at)"
+            " VALUES (%s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
+            (job.tenant_id, job.source_id, job.recipe, job.version, ids[made.digest], made.media_type),
+        )
+        await tx.execute("DELETE FROM job WHERE tenant_id = %s AND id = %s", (job.tenant_id, job.id))
+    if job.recipe == THUMBNAIL.name and made.facts is not None and made.facts.kind is not SourceKind.OTHER:
+        await queue_renditions(tx, job.tenant_id, PREVIEW, [job.source_id], PREVIEWS)
+
+
+async def _write_facts(tx: Transaction, tenant_id: int, blob_id: int, facts: Facts) -> None:
+    row = await tx.fetch_one("SELECT time_zone FROM tenant WHERE id = %s", (tenant_id,))
+    taken_ns = _placed(facts, ZoneInfo(row[0] if row else "UTC"))
+    await tx.execute(
+        f"REPLACE INTO media (tenant_id, blob_id, {_MEDIA_COLUMNS}, read_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
+        (
+            *(tenant_id, blob_id, str(facts.kind), facts.media_type, facts.width, facts.height, facts.duration_ms),
+            *(facts.pages, taken_ns, facts.taken_source, None if taken_ns is None else facts.taken_has_offset),
+            *(facts.camera, facts.latitude, facts.longitude),
+        ),
+    )
+    if taken_ns is not None:
+        await _date_entries(tx, tenant_id, {blob_id: taken_ns})
+    await _note(tx, tenant_id, [blob_id])
+
+
+def _placed(facts: Facts, zone: ZoneInfo) -> int | None:
+    """The moment it was taken; a time without an offset is one of the tenant's time zone, so that the day is the one
+    that the camera's clock showed."""
+    if facts.taken_ns is None or facts.taken_has_offset:
+        return facts.taken_ns
+    seconds, rest = divmod(facts.taken_ns, clock.NANOSECONDS)
+    try:
+        local = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=zone)
+        return int(local.timestamp()) * clock.NANOSECONDS + rest
+    except (OverflowError, ValueError, OSError):
+        return None
+
+
+async def _date_entries(tx: Transaction, tenant_id: int, taken: Mapping[int, int]) -> None:
+    for blob_id, taken_ns in sorted(taken.items()):
+        await tx.execute(
+            "UPDATE entry SET taken_ns = %s WHERE tenant_id = %s AND blob_id = %s AND taken_ns IS NULL",
+            (taken_ns, tenant_id, blob_id),
+        )
+
+
+async def _note(tx: Transaction, tenant_id: int, blob_ids: Sequence[int]) -> None:
+    """The head's row is locked until the commit, so whoever reads a number has read all before it."""
+    await tx.execute(
+        "INSERT INTO media_head (tenant_id, seq) VALUES (%s, %s) ON DUPLICATE KEY UPDATE seq = seq + VALUES(seq)",
+        (tenant_id, len(blob_ids)),
+    )
+    row = await tx.fetch_one("SELECT seq FROM media_head WHERE tenant_id = %s FOR UPDATE", (tenant_id,))
+    first = (row[0] if row else 0) - len(blob_ids) + 1
+    await tx.execute_many(
+        "INSERT INTO media_note (tenant_id, seq, blob_id) VALUES (%s, %s, %s)",
+        [(tenant_id, first + number, blob_id) for number, blob_id in enumerate(blob_ids)],
+    )
+
+
+def _facts(columns: Sequence[object]) -> Facts:
+    kind, media_type, width, height, duration, pages, taken, source, has_offset, camera, latitude, longitude = columns
+    return Facts(
+        SourceKind(str(kind)), str(media_type), _whole(width), _whole(height), _whole(duration), _whole(pages),
+        _whole(taken), None if source is None else str(source), bool(has_offset), None if camera is None else
+        str(camera), None if latitude is None else float(str(latitude)), None if longitude is None else
+        float(str(longitude)), )  # fmt: skip
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _prefixed(columns: str) -> str:
+    return ", ".join(f"m.{name.strip()}" for name in columns.split(","))
+
+
+def _key(made: Made) -> tuple[int, int]:
+    return made.job.tenant_id, made.job.id
