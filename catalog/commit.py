@@ -50,8 +50,8 @@ class _Written:
 class Along(Protocol):
     """What commits in the same transaction as the manifest of a device."""
 
-    def lines(self, device_id: int) -> Sequence[records.Line]:
-        """What the journal's record says of it, after the manifest's own lines."""
+    def derivation(self, blob_id: int | None) -> records.DerivationFact | None:
+        """How the file that the manifest adds with this blob was made; for the journal's record."""
 
     async def write(self, tx: Transaction, result: CommitResult) -> None:
         """Its rows, after the entries'. May run more than once; what it raises undoes everything."""
@@ -264,9 +264,8 @@ class _Commit:
         ]  # fmt: skip
         lines += [records.RemoveLine(node.id, str(why)) for node, why in plan.removed]
         lines += [records.RemoveLine(entry_id, str(Removal.RECOVERED)) for entry_id in sorted(plan.recovered)]
-        lines += [_add_line(node, facts.get(node.blob_id or 0)) for node in plan.added]
-        if self._along is not None:
-            lines += self._along.lines(manifest.device_id)
+        made = self._along.derivation if self._along is not None else _nothing_made
+        lines += [_add_line(node, facts.get(node.blob_id or 0), made(node.blob_id)) for node in plan.added]
         return lines
 
     async def _seal(self, tx: Transaction, part: _Written) -> None:
@@ -374,8 +373,12 @@ def _facts_line(row: Possessed) -> records.BlobFacts:
     )
 
 
-def _add_line(node: Node, blob: records.BlobFacts | None) -> records.AddLine:
+def _nothing_made(_blob_id: int | None) -> None:
+    """Of files that came as they are."""
+
+
+def _add_line(node: Node, blob: records.BlobFacts | None, derivation: records.DerivationFact | None) -> records.AddLine:
     return records.AddLine(
         node.id, node.node_id, node.parent_id, str(node.area), node.name, str(node.kind), node.mtime_ns,
-        node.size_bytes, node.mode, node.taken_ns, node.link_target, blob,
+        node.size_bytes, node.mode, node.taken_ns, node.link_target, blob, derivation,
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """Derived files and where they come from: writing both in one commit, and showing each on the other's page.
 
 What always holds: a derived file and its derivation commit together, and with them the end of the job that made it; the
-journal's record of the manifest carries the derivation, so that a rebuild knows it too.
+journal's record of the file carries the derivation, so that a rebuild knows it too.
 """
 
 from collections.abc import Sequence
@@ -143,14 +143,12 @@ class _Ending:
     milliseconds: int
     made_at: datetime
 
-    def lines(self, _device_id: int) -> list[records.Line]:
-        source, job = self.job.source.digest, self.job
-        return [
-            records.DerivationLine(
-                source.hex, job.recipe, job.version, canonical(output.parameters), output.blob.digest.hex, self.made_at
-            )
-            for output in self.outputs
-        ]
+    def derivation(self, blob_id: int | None) -> records.DerivationFact | None:
+        for output in self.outputs:
+            if output.blob_id == blob_id:
+                source, parameters = self.job.source.digest.hex, canonical(output.parameters)
+                return records.DerivationFact(source, self.job.recipe, self.job.version, parameters, self.made_at)
+        return None
 
     async def write(self, tx: Transaction, result: CommitResult) -> None:
         if not await hold(tx, self.job):
@@ -169,12 +167,23 @@ class _Ending:
         await count(tx, self.job.recipe, Outcome.DONE, self.milliseconds)
 
     async def _derivation(self, tx: Transaction, output: Output) -> None:
-        job, parameters = self.job, canonical(output.parameters)
-        key = derivation_key(job.source.digest, job.recipe, job.version, parameters)
+        fact = self.derivation(output.blob_id)
+        if fact is not None:
+            await write_derivations(tx, self.tenant_id, [(output.blob_id, fact)])
+
+
+async def write_derivations(
+    tx: Transaction, tenant_id: int, made: Sequence[tuple[int, records.DerivationFact]]
+) -> None:
+    """The rows of derivations, each with the id of the derived blob, which the tenant possesses."""
+    for blob_id, fact in made:
+        source = Digest.from_hex(fact.source)
+        key = derivation_key(source, fact.recipe, fact.version, fact.parameters)
         await tx.execute(
-            "REPLACE INTO derivation (tenant_id, key_digest, source_digest, recipe, version, parameters,"
-            " blob_id, made_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
-            (self.tenant_id, key.raw, job.source.digest.raw, job.recipe, job.version, parameters, output.blob_id,
-             clock.to_db(self.made_at)),
-        )  # fmt: skip
+            "REPLACE INTO derivation (tenant_id, key_digest, source_digest, recipe, version, parameters, blob_id,"
+            " made_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                *(tenant_id, key.raw, source.raw, fact.recipe, fact.version, fact.parameters, blob_id),
+                clock.to_db(fact.made_at),
+            ),
+        )

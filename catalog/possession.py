@@ -12,7 +12,7 @@ from cas.blob import Blob
 from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
-from catalog.candidates import enqueue
+from catalog.candidates import let_go
 from catalog.database import Transaction
 from catalog.ledger import Ledger
 
@@ -110,10 +110,10 @@ async def drop_expired(tx: Transaction, ledger: Ledger) -> int:
         (ledger.tenant.id, LEASES_DROPPED_AT_ONCE),
     )
     for part in _parts([blob_id for blob_id, _ in rows]):
+        await let_go(tx, ledger.tenant.id, part)
         await tx.execute(
             f"DELETE FROM possession WHERE tenant_id = {ledger.tenant.id:d} AND blob_id IN ({id_list(part)})"
         )
-        await enqueue(tx, part)
     ledger.leased_bytes = max(0, ledger.leased_bytes - sum(size for _, size in rows))
     return len(rows)
 

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from cas.digest import Digest
 from catalog import audit, clock, records
 from catalog.blob_rows import id_list
-from catalog.candidates import enqueue
+from catalog.candidates import let_go
 from catalog.chains import Head, advance, later, lock_head
 from catalog.database import Row, Transaction
 from catalog.errors import NotFound
@@ -150,11 +150,11 @@ class Purging:
             free = sorted(set(part) - {blob_id for (blob_id,) in rows})
             if not free:
                 continue
+            await let_go(tx, tenant_id, free)
             await tx.execute(
                 f"DELETE FROM possession WHERE tenant_id = {tenant_id:d} AND blob_id IN ({id_list(free)})"
                 " AND leased_until IS NULL"
             )
-            await enqueue(tx, free)
 
     async def _count_live(self, tx: Transaction, files: Sequence[Doomed]) -> None:
         if files:

@@ -13,6 +13,7 @@ from cas.digest import Digest
 from catalog import clock, records
 from catalog.chains import TENANT_CHAIN
 from catalog.database import Database, Transaction
+from catalog.derived import write_derivations
 from catalog.errors import NotRebuilt
 from catalog.found import name_blobs
 from catalog.names import fold, media_kind
@@ -28,8 +29,8 @@ Counted = Callable[[int], object]
 _FORGET_AT_ONCE: Final = 5_000
 _ROWS_PER_STATEMENT: Final = 1_000
 _TABLES: Final = (
-    "entry", "possession", "directory", "manifest", "device_token", "device_source", "device", "journal_head",
-    "retention",
+    "entry", "derivation", "possession", "directory", "manifest", "device_token", "device_source", "device",
+    "journal_head", "retention",
 )  # fmt: skip
 _UNCHECKED: Final = "SET SESSION foreign_key_checks = 0, unique_checks = 0"
 """For the loading alone, whose rows are compared with the journal at the end."""
@@ -221,6 +222,10 @@ class _Loading:
             " blob_id, size_bytes, mode, mtime_ns, taken_ns, link_target, added_seq, added_at, removed_seq, removed_at,"
             " removal) VALUES ",
             [self._row(interval, ids, manifests) for interval in batch],
+        )
+        made = [(i.entry.blob, i.entry.derivation) for i in batch if i.entry.blob is not None]
+        await write_derivations(
+            tx, self._tenant_id, [(ids[Digest.from_hex(blob.digest)], fact) for blob, fact in made if fact is not None]
         )
         return missing
 

@@ -1,10 +1,9 @@
 """What journal records say: one JSON line per fact, all that a rebuild needs. Bytes are base64, digests hex.
 
-A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry, or one `purge` line, and a
-`derivation` line per file that was made of another.
-The tenant's chain carries what was decided of the account, its devices, their tokens and its settings. Either may carry
-a `checkpoint` line, which stands for all that lies before it. Chains under `audit/` carry the audit's heads. Fields are
-only ever added, never renamed.
+A device's chain carries manifests: a `manifest` line, then an `add` or `remove` line per entry, or one `purge` line,
+and a `derivation` line per file that was made of another. The tenant's chain carries what was decided of the account,
+its devices, their tokens and its settings. Either may carry a `checkpoint` line, which stands for all that lies before
+it. Chains under `audit/` carry the audit's heads. Fields are only ever added, never renamed.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -85,6 +84,17 @@ class ManifestLine(msgspec.Struct, frozen=True, tag_field="fact", tag="manifest"
     """Of such a change: device → sequence of its record. What is missing one of them was never committed."""
 
 
+class DerivationFact(msgspec.Struct, frozen=True):
+    """How a file was made: of the bytes `source`, by a recipe's version, with `parameters` (canonical JSON, as in the
+    catalog)."""
+
+    source: str
+    recipe: str
+    version: int
+    parameters: str
+    made_at: datetime
+
+
 class AddLine(msgspec.Struct, frozen=True, tag_field="fact", tag="add", omit_defaults=True):
     id: int
     node: int
@@ -98,6 +108,7 @@ class AddLine(msgspec.Struct, frozen=True, tag_field="fact", tag="add", omit_def
     taken_ns: int | None = None
     link_target: bytes | None = None
     blob: BlobFacts | None = None
+    derivation: DerivationFact | None = None
 
 
 class RemoveLine(msgspec.Struct, frozen=True, tag_field="fact", tag="remove"):
@@ -214,19 +225,7 @@ class AuditHeadsLine(msgspec.Struct, frozen=True, tag_field="fact", tag="audit_h
     signature: str | None = None
 
 
-class DerivationLine(msgspec.Struct, frozen=True, tag_field="fact", tag="derivation"):
-    """How a file of this manifest was made: from the bytes `source`, by a recipe's version, with `parameters`
-    (canonical JSON, as in the catalog). `derived` is what came out."""
-
-    source: str
-    recipe: str
-    version: int
-    parameters: str
-    derived: str
-    made_at: datetime
-
-
-ManifestFact = ManifestLine | AddLine | RemoveLine | PurgeLine | DerivationLine
+ManifestFact = ManifestLine | AddLine | RemoveLine | PurgeLine
 TenantFact = TenantLine | DeviceLine | DeviceRemovedLine | TokenLine | TokenRevokedLine | RetentionLine
 StateFact = ManifestStateLine | IntervalLine | CheckpointLine
 Line = ManifestFact | TenantFact | StateFact | AuditHeadsLine

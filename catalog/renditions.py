@@ -170,18 +170,6 @@ class Renditions:
         return str(row[0])
 
 
-async def renditions_of(tx: Transaction, tenant_id: int, source_ids: Sequence[int]) -> list[int]:
-    """The blobs of the renditions that go when the tenant lets go of these sources: for the sweep to look at."""
-    if not source_ids:
-        return []
-    rows = await tx.fetch_all(
-        "SELECT derived_id FROM rendition WHERE tenant_id = %s AND derived_id IS NOT NULL"
-        f" AND source_id IN ({id_list(source_ids)})",
-        (tenant_id,),
-    )
-    return [int(row[0]) for row in rows]
-
-
 async def _has_room(tx: Transaction, tenant_id: int) -> bool:
     row = await tx.fetch_one(
         "SELECT COUNT(*) FROM job WHERE tenant_id = %s AND rendition_of IS NOT NULL", (tenant_id,)

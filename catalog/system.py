@@ -15,6 +15,7 @@ from catalog.checkpoints import Checkpoints
 from catalog.connections import Connections
 from catalog.database import Database, Retry, Row, StatementFailed, Transaction
 from catalog.errors import BadRequest, NotFound
+from catalog.job_queue import JobQueue
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
@@ -45,7 +46,6 @@ class SystemScope:
         self.connections = Connections(database, settings, journal)
         self.billing = Billing(database, settings, journal)
         self.audit = AuditChains(database)
-        self.connections = Connections(database, settings)
         self.jobs = JobQueue(database)
         self.renditions = RenditionWork(database)
 

@@ -12,8 +12,8 @@ from catalog.holdings import Holdings
 from catalog.jobs import Jobs
 from catalog.manifests import Manifests
 from catalog.purge import Purge
-from catalog.retention import Retentions
 from catalog.renditions import Renditions
+from catalog.retention import Retentions
 from catalog.scope import Scope
 from catalog.search import Search
 from catalog.trail import Trail
