@@ -19,7 +19,6 @@ from catalog.job_queue import JobQueue
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
-from catalog.job_queue import JobQueue
 from catalog.renditions import RenditionWork
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
