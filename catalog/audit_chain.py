@@ -15,6 +15,8 @@ SYSTEM_CHAIN: Final = 0
 """Of events that belong to no tenant."""
 SYSTEM_NAME: Final = "system"
 EVENTS_PER_PAGE_MAX: Final = 5_000
+AUDIT_CHAINS: Final = "audit/"
+"""Where in the journal the checkpoints are: no account's chains, and no rebuild needs them."""
 
 _GENESIS: Final = "otb-cloud audit 1\n"
 CHAINED_COLUMNS: Final = (
@@ -98,7 +100,7 @@ class AuditChains:
 
 def checkpoint_chain(catalog_name: str) -> str:
     """The journal's chain of a catalog's checkpoints."""
-    return f"audit/{catalog_name}"
+    return AUDIT_CHAINS + catalog_name
 
 
 def _name(chain: int, tenant_uuid: str | None) -> str:

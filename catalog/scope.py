@@ -3,7 +3,7 @@
 What always holds: who reaches some devices alone (a device token, staff with a grant) meets all others as not found.
 A repository that takes a device's id passes it through `reach`; one that lists appends `within`; one that changes
 entries goes through `catalog.commit`, which asks `require_writable`; what is not of one device asks
-`require_customer` or `require_person`. tests/catalog/test_access.py calls every public function as each of them.
+`require_customer` or `require_person`.
 """
 
 from dataclasses import dataclass

@@ -14,8 +14,9 @@ from catalog.chains import TENANT_CHAIN, create_head
 from catalog.database import Database, DuplicateKey, Row, Transaction
 from catalog.devices import token_hash
 from catalog.errors import HandoffReplayed, NotFound, TenantSuspended
+from catalog.grants import end_of_session, used_grant
 from catalog.settings import Settings
-from catalog.values import Actor, DeviceTokenView, HandoffClaims, Role, SessionView, Staff, Tenant, User
+from catalog.values import Actor, DeviceTokenView, HandoffClaims, Role, SessionView, Staff, Tenant, UsedGrant, User
 
 SEEN_EVERY: Final = timedelta(seconds=60)
 _FORGET_PER_SIGN_IN: Final = 100
@@ -49,6 +50,7 @@ class Sessions:
         async def work(tx: Transaction) -> bool:
             await spend(tx, claims.jti, claims.expires_at)
             if replaces is not None:
+                await end_of_session(tx, token_hash(replaces), actor)
                 await tx.execute("DELETE FROM session WHERE token_hash = %s", (token_hash(replaces),))
             if claims.role is Role.STAFF:
                 staff_id = await _upsert_staff(tx, claims)
@@ -94,23 +96,31 @@ class Sessions:
         now, key = clock.now(), token_hash(token)
         async with self._database.reading() as tx:
             row = await tx.fetch_one(
-                "SELECT s.seen_at, s.expires_at, u.id, u.name, u.email, u.role, f.id, f.name, f.email, "
+                "SELECT s.seen_at, s.expires_at, u.id, u.name, u.email, u.role, f.id, f.name, f.email, g.tenant_id,"
+                " g.id, g.created_by, g.may_write, g.all_devices, g.expires_at, "
                 + TENANT_COLUMNS
                 + " FROM session s LEFT JOIN user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id"
-                " LEFT JOIN staff f ON f.id = s.staff_id LEFT JOIN tenant t ON t.id = s.tenant_id"
+                " LEFT JOIN staff f ON f.id = s.staff_id LEFT JOIN support_grant g ON g.session_hash = s.token_hash"
+                " AND g.ended_at IS NULL AND g.expires_at > %s"
+                " LEFT JOIN tenant t ON t.id = COALESCE(s.tenant_id, g.tenant_id)"
                 " LEFT JOIN ledger l ON l.tenant_id = t.id WHERE s.token_hash = %s",
-                (key,),
+                (clock.to_db(now), key),
             )
             if row is None or not self._is_live(row, now):
                 raise NotFound("session")
             if now - clock.from_db(row[0]) > SEEN_EVERY:
                 await tx.execute("UPDATE session SET seen_at = %s WHERE token_hash = %s", (clock.to_db(now), key))
-        return self._view(key, row)
+                await tx.execute(
+                    "UPDATE support_grant SET seen_at = %s WHERE session_hash = %s", (clock.to_db(now), key)
+                )
+            grant = None if row[9] is None else await used_grant(tx, row[9:15])
+        return self._view(key, row, grant)
 
     async def end(self, token: str, actor: Actor, tenant_id: int | None) -> None:
         """Sign out: the session is gone with the next request."""
 
         async def work(tx: Transaction) -> None:
+            await end_of_session(tx, token_hash(token), actor)
             if await tx.execute("DELETE FROM session WHERE token_hash = %s", (token_hash(token),)):
                 await audit.append(tx, tenant_id, actor, "sign_out", actor.name)
 
@@ -142,14 +152,22 @@ class Sessions:
         idle = timedelta(seconds=self._settings.session_idle_seconds)
         return now < clock.from_db(row[1]) and now - clock.from_db(row[0]) < idle
 
-    def _view(self, key: bytes, row: Row) -> SessionView:
-        user_id, name, email, role, staff_id, staff_name, staff_email, *tenant_row = row[2:]
+    def _view(self, key: bytes, row: Row, grant: UsedGrant | None) -> SessionView:
+        user_id, name, email, role, staff_id, staff_name, staff_email = row[2:9]
         if staff_id is not None:
-            return SessionView(key, None, None, Staff(staff_id, staff_name, staff_email))
-        tenant = tenant_of(tuple(tenant_row), self._settings.quota_default_bytes)
+            return self._staff_view(key, Staff(staff_id, staff_name, staff_email), row[15:], grant)
+        tenant = tenant_of(row[15:], self._settings.quota_default_bytes)
         if tenant.status != "active":
             raise TenantSuspended
         return SessionView(key, tenant, User(user_id, name, email, Role(role)), None)
+
+    def _staff_view(self, key: bytes, staff: Staff, tenant_row: Row, grant: UsedGrant | None) -> SessionView:
+        """An account that is suspended lets nobody in, staff neither."""
+        if grant is not None:
+            tenant = tenant_of(tenant_row, self._settings.quota_default_bytes)
+            if tenant.status == "active":
+                return SessionView(key, tenant, None, staff, grant)
+        return SessionView(key, None, None, staff)
 
     async def _insert(
         self,

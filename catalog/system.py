@@ -15,6 +15,7 @@ from catalog.checkpoints import Checkpoints
 from catalog.connections import Connections
 from catalog.database import Database, Retry, Row, StatementFailed, Transaction
 from catalog.errors import BadRequest, NotFound
+from catalog.grants import Redemptions
 from catalog.job_queue import JobQueue
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
@@ -47,6 +48,7 @@ class SystemScope:
         self.audit = AuditChains(database)
         self.jobs = JobQueue(database)
         self.renditions = RenditionWork(database)
+        self.redemptions = Redemptions(database)
 
     # -- tenants ----------------------------------------------------------------------------------------------------
 

@@ -8,9 +8,11 @@ from catalog.devices import Devices
 from catalog.entries import Entries
 from catalog.exports import Exports
 from catalog.folders import Folders
+from catalog.grants import Grants
 from catalog.holdings import Holdings
 from catalog.jobs import Jobs
 from catalog.manifests import Manifests
+from catalog.people import People
 from catalog.purge import Purge
 from catalog.renditions import Renditions
 from catalog.retention import Retentions
@@ -35,9 +37,11 @@ class TenantScope:
         self.entries = Entries(scope)
         self.exports = Exports(scope)
         self.folders = Folders(scope)
+        self.grants = Grants(scope)
         self.holdings = Holdings(scope)
         self.jobs = Jobs(scope)
         self.manifests = Manifests(scope)
+        self.people = People(scope)
         self.purge = Purge(scope)
         self.retention = Retentions(scope)
         self.renditions = Renditions(scope)

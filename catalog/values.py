@@ -238,6 +238,58 @@ class BillingReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as its owner sees it. `devices` None: all. The token lives until `expires_at`, and so does the access."""
+
+    id: int
+    reason: str
+    may_write: bool
+    devices: frozenset[int] | None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    redeemed_at: datetime | None
+    staff: str | None
+    seen_at: datetime | None
+    ended_at: datetime | None
+    ended_by: str | None
+
+    def state(self, now: datetime) -> str:
+        """`waiting` for staff to redeem it, in `use`, `ended` by somebody, or `expired`."""
+        if self.ended_at is not None:
+            return "ended"
+        if now >= self.expires_at:
+            return "expired"
+        return "waiting" if self.redeemed_at is None else "use"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody of an account, as OTB Billing last said who they are."""
+
+    id: int
+    name: str
+    email: str
+    role: Role
+    created_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Where somebody is signed in. `id` names the session and opens nothing."""
+
+    id: str
+    user_id: int
+    user: str
+    address: str | None
+    user_agent: str
+    created_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class HandoffClaims:
     """A verified handoff: what OTB Billing says of who comes. `expires_at` includes the allowed skew."""
 
@@ -318,6 +370,15 @@ class DeviceToken:
     label: str
     created_at: datetime
     last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedToken:
+    """A device token and its device."""
+
+    device_id: int
+    device_name: str
+    token: DeviceToken
 
 
 @dataclass(frozen=True, slots=True)

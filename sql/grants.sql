@@ -46,3 +46,6 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.job TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.job_output TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.media_mark TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.job_counter TO {user};
+GRANT SELECT, INSERT, UPDATE ON {db}.support_grant TO {user};
+GRANT SELECT, INSERT ON {db}.support_grant_device TO {user};
+GRANT SELECT, INSERT, DELETE ON {db}.support_guess TO {user};

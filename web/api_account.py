@@ -6,6 +6,7 @@ from starlette.responses import Response
 from web.answers import json_answer
 from web.sessions import Caller
 from web.shapes import Json, device_json, tenant_json, usage_json, user_json
+from web.times import moment_text
 
 
 async def get_me(_request: Request, caller: Caller) -> Response:
@@ -19,5 +20,19 @@ async def get_me(_request: Request, caller: Caller) -> Response:
         "usage": usage_json(usage),
         "quota": usage.quota_bytes,
         "csrf_token": caller.csrf_token,
+        "support": _support(caller),
     }
     return json_answer(shape)
+
+
+def _support(caller: Caller) -> Json | None:
+    """By whose leave staff are here, and for how long; None for everybody else."""
+    grant = caller.scope.grant
+    if grant is None:
+        return None
+    return {
+        "staff": caller.scope.actor.name,
+        "issued_by": grant.issued_by,
+        "write": grant.may_write,
+        "expires": moment_text(grant.expires_at),
+    }

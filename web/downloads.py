@@ -114,7 +114,7 @@ def _headers(entry: Entry, blob: Blob, *, inline: bool) -> dict[str, str]:
 async def _log(request: Request, caller: Caller, entry: Entry) -> None:
     """Into the audit before the first byte leaves; a range that belongs to a download of before is not new."""
     scope, log = caller.scope, services(request).download_log
-    key = (scope.tenant.id, scope.actor.kind, scope.actor.id, entry.id)
+    key = (scope.tenant.id, scope.actor.kind, scope.actor.grant_id or scope.actor.id, entry.id)
     if log.is_new(key):
         detail: dict[str, object] = {"entry": str(entry.id), "bytes": entry.size_bytes}
         await scope.audit.record("download", str(entry.path), detail, device_id=entry.device_id)

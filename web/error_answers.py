@@ -13,7 +13,8 @@ from web.answers import problem_answer, request_id
 from web.errors import NotSignedIn, Problem, StaffWithoutGrant, WebError, problem_of
 from web.handoff import Refusal
 from web.page_context import error_page
-from web.sessions import Caller, find_person, token_of
+from web.pages_support import staff_page
+from web.sessions import Caller, find_person
 from web.state import services
 
 log: Final = logging.getLogger("otb.web")
@@ -41,9 +42,7 @@ async def _page(request: Request, error: Exception, problem: Problem) -> Respons
         case NotSignedIn():
             return _sign_in_first(request, error)
         case StaffWithoutGrant(session=session):
-            status = 200 if request.scope["path"] == "/" else 403
-            name = session.staff.name if session.staff else ""
-            return held.pages.render("staff.html", status, csrf_token=token_of(held, session), staff_name=name)
+            return staff_page(request, session, 200 if request.scope["path"] == "/" else 403)
         case TenantSuspended():
             return held.pages.render(
                 "handoff_refused.html", 403, reason=Refusal.SUSPENDED, request_id=request_id(request)

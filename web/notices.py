@@ -23,6 +23,9 @@ _GOOD: Final = {
     "export_made": ("The export was made.", "The export was made."),
     "export_removed": ("The export was removed. Its files stay where they are.",) * 2,
     "nothing_new": ("Nothing was added since that export.",) * 2,
+    "support_ended": ("Support access has ended. Nobody looks on any more.",) * 2,
+    "session_ended": ("That session has ended.",) * 2,
+    "sessions_ended": ("One other session has ended.", "{:,} other sessions have ended."),
     "device_removed": ("The device was removed.", "The device was removed."),
 }
 _BAD: Final = {"choose": "Choose one or more files first."}

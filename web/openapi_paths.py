@@ -103,6 +103,7 @@ _CURSOR: Final = _query("cursor", TEXT, "`next` of the page before.")
 _DEVICE: Final = _path("device", ID, "The device's id.")
 _ENTRY: Final = _path("entry", ID, "The entry's id.")
 _EXPORT: Final = _path("export", ID, "The export's id.")
+_GRANT: Final = _path("grant", ID, "The support access's id.")
 _INLINE: Final = _query(
     "inline", {"type": "string", "enum": ["1"]}, "To show it in place: images, video and audio of known types only."
 )
@@ -525,6 +526,41 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             _path("name", TEXT, "Any name to save it under."),
             _query("part", COUNT, "Which of its zips, from 1."),
             *_RANGE,
+        )
+    },
+    "/api/v1/grants": {
+        "get": _get(
+            "Support access that was given; owners only", {"200": _answer("Grants", "Newest first, without tokens.")}
+        ),
+        "post": _change(
+            "Let support in once, for a while; owners only",
+            {"201": _answer("IssuedGrant", "The token is shown this once. It and the access end together.")} | _ABSENT,
+            body=_json_body("NewGrant"),
+        ),
+    },
+    "/api/v1/grants/{grant}": {
+        "get": _get(
+            "One support access, and the newest of what staff did with it; owners only",
+            {"200": _answer("WatchedGrant", "It.")} | _ABSENT,
+            _GRANT,
+        ),
+        "delete": _change(
+            "End a support access; owners only",
+            {"204": {"description": "Staff see nothing from the next request on."}} | _ABSENT,
+            _GRANT,
+        ),
+    },
+    "/api/v1/sessions": {
+        "get": _get(
+            "Where people are signed in: everybody's for an owner, else one's own",
+            {"200": _answer("Sessions", "The last used first.")},
+        )
+    },
+    "/api/v1/sessions/{session}": {
+        "delete": _change(
+            "End a session: anybody's for an owner, else one's own",
+            {"204": {"description": "It is refused from the next request on."}} | _ABSENT,
+            _path("session", {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "The session's id, which opens nothing."),
         )
     },
     "/api/v1/audit": {

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from catalog.errors import NotYet
 from catalog.export_making import PART_BYTES_MIN
+from catalog.grants import REASON_CHARACTERS_MAX, SECONDS_MAX, SECONDS_MIN
 from catalog.holdings import Unsafe
 from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role, System
 from web.limits import BATCH_BLOBS_MAX, DIGESTS_MAX, MANIFEST_ENTRIES_MAX, READ_BLOBS_MAX
@@ -89,6 +90,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "usage": record({"used_bytes": COUNT, "quota_bytes": COUNT, "file_count": COUNT, "device_count": COUNT}),
             "quota": COUNT,
             "csrf_token": nullable(TEXT),
+            "support": nullable(record({"staff": TEXT, "issued_by": TEXT, "write": FLAG, "expires": TIME})),
         }
     ),
     "Device": record(
@@ -332,6 +334,45 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "hash": DIGEST,
         }
     ),
+    "Grant": record(
+        {
+            "id": ID,
+            "reason": TEXT,
+            "write": FLAG,
+            "devices": nullable(list_of(ID)),
+            "state": {"type": "string", "enum": ["waiting", "use", "ended", "expired"]},
+            "created": TIME,
+            "created_by": TEXT,
+            "expires": TIME,
+            "redeemed": nullable(TIME),
+            "staff": nullable(TEXT),
+            "ended": nullable(TIME),
+            "ended_by": nullable(TEXT),
+        }
+    ),
+    "Grants": page_of("grants", "Grant"),
+    "NewGrant": record(
+        {
+            "reason": {"type": "string", "minLength": 1, "maxLength": REASON_CHARACTERS_MAX},
+            "seconds": {"type": "integer", "minimum": SECONDS_MIN, "maximum": SECONDS_MAX},
+        },
+        {"devices": nullable(list_of(ID)), "write": FLAG},
+    ),
+    "IssuedGrant": record({"grant": ref("Grant"), "token": TEXT}),
+    "WatchedGrant": record({"grant": ref("Grant"), "events": list_of(ref("Event"))}),
+    "Session": record(
+        {
+            "id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+            "user": TEXT,
+            "address": nullable(TEXT),
+            "user_agent": TEXT,
+            "created": TIME,
+            "seen": TIME,
+            "expires": TIME,
+            "current": FLAG,
+        }
+    ),
+    "Sessions": page_of("sessions", "Session"),
     "AuditHead": record({"number": COUNT, "hash": {"type": "string", "pattern": "^([0-9a-f]{64})?$"}}),
     "Events": record(
         {

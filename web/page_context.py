@@ -3,11 +3,13 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from catalog.values import Role
 from web.answers import request_id
 from web.errors import Problem
 from web.notices import NOTICE_COOKIE, notice_of
 from web.sessions import Caller, cookie_name, forget_cookie
 from web.state import services
+from web.support import support_context
 
 
 async def person_page(
@@ -24,6 +26,7 @@ async def person_page(
         csrf_token=caller.csrf_token,
         active=active,
         notice=notice,
+        support=await support_context(caller),
         **context,
     )
     if notice is not None:
@@ -49,12 +52,14 @@ async def error_page(request: Request, caller: Caller | None, problem: Problem) 
 
 
 def _me(caller: Caller) -> dict[str, object]:
-    tenant, user = caller.scope.tenant, caller.session.user if caller.session else None
+    tenant, session = caller.scope.tenant, caller.session
+    person = (session.user or session.staff) if session else None
+    role = session.user.role if session and session.user else Role.STAFF if person else ""
     return {
         "tenant_id": tenant.uuid,
         "tenant_label": tenant.label,
         "time_zone": tenant.time_zone,
-        "user_name": user.name or user.email if user else "",
-        "user_email": user.email if user else "",
-        "role": user.role if user else "",
+        "user_name": person.name or person.email if person else "",
+        "user_email": person.email if person else "",
+        "role": role,
     }

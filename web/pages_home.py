@@ -6,13 +6,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.search import SearchQuery
-from catalog.values import Actor, DateKind, EntryKind, SessionView
+from catalog.values import DateKind, EntryKind
 from web.answers import see_other
 from web.bodies import Form, field, read_form
 from web.csrf import check_csrf
 from web.errors import NotSignedIn
 from web.page_context import person_page
-from web.sessions import SESSION_COOKIE, Caller, address, find_session, forget_cookie, session_token, token_of
+from web.sessions import (
+    SESSION_COOKIE,
+    Caller,
+    actor_of,
+    find_session,
+    forget_cookie,
+    session_token,
+    token_of,
+)
 from web.state import services
 
 RECENT_SHOWN: Final = 8
@@ -38,13 +46,6 @@ async def sign_out(request: Request) -> Response:
     fields: Form = await read_form(request)
     check_csrf(token_of(held, session), field(fields, "csrf_token"), request.headers.get("x-csrf-token"))
     tenant_id = session.tenant.id if session.tenant else None
-    await held.catalog.system.sessions.end(session_token(request) or "", _actor(request, session), tenant_id)
+    await held.catalog.system.sessions.end(session_token(request) or "", actor_of(request, session), tenant_id)
     forget_cookie(answer, held.settings, SESSION_COOKIE)
     return answer
-
-
-def _actor(request: Request, session: SessionView) -> Actor:
-    if session.staff is not None:
-        return Actor("staff", session.staff.name, session.staff.id, address(request))
-    user = session.user
-    return Actor("user", (user.name or user.email) if user else "", user.id if user else None, address(request))

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from web.bodies import Form, field, read_form
 from web.csrf import SAFE_METHODS
 from web.sessions import Caller, check_caller_csrf, find_caller, find_person
+from web.support import note_look
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -25,9 +26,9 @@ class Reach(Enum):
 
     ANYONE = auto()
     CALLER = auto()
-    """A signed-in person, or a device token within its device."""
+    """A signed-in person, a device token within its device, or staff within their grant."""
     PERSON = auto()
-    """A signed-in person of a tenant, on a page."""
+    """A signed-in person of a tenant, or staff within their grant, on a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,9 @@ def api(method: str, path: str, handler: Callable[[Request, Caller], Awaitable[R
     """An API operation: by session (unsafe methods with `X-CSRF-Token`) or by device token."""
 
     async def answer(request: Request) -> Response:
-        return await handler(request, await find_caller(request))
+        caller = await find_caller(request)
+        await note_look(request, caller)
+        return await handler(request, caller)
 
     return Operation(method, path, answer, Reach.CALLER)
 
@@ -58,7 +61,9 @@ def page(path: str, handler: Callable[[Request, Caller], Awaitable[Response]]) -
     """A page, by session."""
 
     async def answer(request: Request) -> Response:
-        return await handler(request, await find_person(request))
+        caller = await find_person(request)
+        await note_look(request, caller)
+        return await handler(request, caller)
 
     return Operation("GET", path, answer, Reach.PERSON)
 

@@ -75,7 +75,10 @@ async def find_session(request: Request) -> SessionView:
 
 
 async def find_person(request: Request) -> Caller:
-    """The signed-in person of a tenant. Raises `NotSignedIn`, `TenantSuspended`, `StaffWithoutGrant`."""
+    """The signed-in person of a tenant, or staff whom a grant lets in.
+
+    Raises `NotSignedIn`, `TenantSuspended`, `StaffWithoutGrant`.
+    """
     if _bearer(request) is not None:
         raise NotSignedIn
     return _person(request, await find_session(request))
@@ -117,12 +120,20 @@ def token_of(services: Services, session: SessionView) -> str:
 
 
 def _person(request: Request, session: SessionView) -> Caller:
-    if session.tenant is None or session.user is None:
+    if session.tenant is None:
         raise StaffWithoutGrant(session)
-    user = session.user
-    actor = Actor("user", user.name or user.email, user.id, address(request))
-    scope = services(request).catalog.tenant(session.tenant, actor)
+    scope = services(request).catalog.tenant(session.tenant, actor_of(request, session), grant=session.grant)
     return Caller(scope, session, token_of(services(request), session))
+
+
+def actor_of(request: Request, session: SessionView) -> Actor:
+    """Who acts in a session, for the audit: staff with the name of the owner who let them in."""
+    if session.staff is not None:
+        staff, grant = session.staff, session.grant
+        issued_by, grant_id = (grant.issued_by, grant.id) if grant else (None, None)
+        return Actor("staff", staff.name or staff.email, staff.id, address(request), issued_by, grant_id)
+    user = session.user
+    return Actor("user", (user.name or user.email) if user else "", user.id if user else None, address(request))
 
 
 async def _device(request: Request, token: str) -> Caller:

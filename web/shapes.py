@@ -1,6 +1,7 @@
 """The JSON of the API's values. Ids are strings, times RFC 3339 in UTC, digests 64 hex digits, sizes bytes."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from catalog.search import Facets
 from catalog.values import (
@@ -10,7 +11,9 @@ from catalog.values import (
     DeviceToken,
     Entry,
     Export,
+    Grant,
     Manifest,
+    OpenSession,
     Page,
     PlannedPart,
     Tenant,
@@ -139,6 +142,38 @@ def event_json(event: AuditEvent) -> Json:
         "on_behalf_of": event.on_behalf_of,
         "grant": None if event.grant_id is None else str(event.grant_id),
         "hash": event.hash.hex(),
+    }
+
+
+def grant_json(grant: Grant) -> Json:
+    """`devices` null: all. `state`: waiting, use, ended or expired."""
+    return {
+        "id": str(grant.id),
+        "reason": grant.reason,
+        "write": grant.may_write,
+        "devices": None if grant.devices is None else [str(device) for device in sorted(grant.devices)],
+        "state": grant.state(datetime.now(UTC)),
+        "created": moment_text(grant.created_at),
+        "created_by": grant.created_by,
+        "expires": moment_text(grant.expires_at),
+        "redeemed": None if grant.redeemed_at is None else moment_text(grant.redeemed_at),
+        "staff": grant.staff,
+        "ended": None if grant.ended_at is None else moment_text(grant.ended_at),
+        "ended_by": grant.ended_by,
+    }
+
+
+def session_json(session: OpenSession, here: str) -> Json:
+    """`here`: the id of the session that asks."""
+    return {
+        "id": session.id,
+        "user": session.user,
+        "address": session.address,
+        "user_agent": session.user_agent,
+        "created": moment_text(session.created_at),
+        "seen": moment_text(session.seen_at),
+        "expires": moment_text(session.expires_at),
+        "current": session.id == here,
     }
 
 

@@ -1,4 +1,4 @@
-"""Answers of known length whose bytes are made while they are sent, at the reader's pace."""
+"""Answers whose bytes are made while they are sent, at the reader's pace; mostly of a length known before."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -18,6 +18,8 @@ class StreamedAnswer(Response):
         self.background = None
         self.body = b""
         self.init_headers(headers)
+        if "content-length" not in {name.lower() for name in headers}:
+            del self.headers["content-length"]  # not known: the server sends chunks
         self._first = first
         self._rest = rest
         self._held = held

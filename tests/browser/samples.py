@@ -23,14 +23,20 @@ from catalog.values import (
     EntryKind,
     EntryPath,
     Export,
+    Grant,
     MediaKind,
+    OpenSession,
+    Person,
+    PlacedToken,
     PlannedPart,
     Removal,
     Role,
     System,
     Usage,
+    UsedGrant,
 )
 from web.client_files import InstallLine
+from web.pages_people import LASTS
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
 GIB: Final = 1 << 30
@@ -242,6 +248,7 @@ def samples() -> Iterator[Sample]:
     yield from _files()
     yield from _finding()
     yield from _exports()
+    yield from _people()
 
 
 def _ways_in() -> Iterator[Sample]:
@@ -249,7 +256,9 @@ def _ways_in() -> Iterator[Sample]:
     yield Sample("/x/sign-in", "sign_in_required.html", out, 401)
     for reason in ("expired", "replayed", "forged", "wrong_audience", "suspended", "unavailable", "missing"):
         yield Sample(f"/x/refused-{reason}", "handoff_refused.html", out | {"reason": reason}, 403)
-    yield Sample("/x/staff", "staff.html", out | {"staff_name": "Sam Rivera", "csrf_token": "sample"}, 403)
+    staff = out | {"staff_name": "Sam Rivera", "csrf_token": "sample"}
+    yield Sample("/x/staff", "staff.html", staff, 403)
+    yield Sample("/x/staff-refused", "staff.html", staff | {"problem": "This token opens nothing."}, 404)
     fault = {
         "title": "The database is not answering",
         "sentence": "Nothing was changed.",
@@ -440,3 +449,63 @@ def _exports() -> Iterator[Sample]:
     yield Sample("/exports/4", "export.html", common("exports", export=exports[3], zips=zips, gone=[]))
     gone = {"gone": ["Photos/IMG_2041.jpg", "Photos/\u202egpj.exe"], "zips": zips[:1]}
     yield Sample("/x/export-gone", "export.html", common("exports", export=exports[2], **gone))
+
+
+def grant(number: int, reason: str, **facts: Any) -> Grant:
+    hours = timedelta(hours=number)
+    given: dict[str, Any] = {"may_write": False, "devices": None, "redeemed_at": None, "staff": None, "seen_at": None}
+    given |= {"ended_at": None, "ended_by": None, "expires_at": NOW + timedelta(hours=4)} | facts
+    return Grant(number, reason, created_at=NOW - hours, created_by="Maya Chen", **given)
+
+
+def _people() -> Iterator[Sample]:
+    """People & access as an owner and as a member see it, and the banner of support access on both sides."""
+    used = {"redeemed_at": NOW - timedelta(minutes=30), "staff": "Sam Rivera", "seen_at": NOW}
+    live = grant(1, "Find the wedding folder <b>2019</b>", devices=frozenset({DEVICES[0].id}), may_write=True, **used)
+    over = grant(30, "A zip that will not open", ended_at=NOW - timedelta(hours=26), ended_by="Maya Chen", **used)
+    looks = [
+        AuditEvent(
+            number, NOW - timedelta(minutes=number), "staff", "Sam Rivera", "support.look",
+            f"laptop: Photos/{number} 🌄 a rather long folder name that goes on", {}, "198.51.100.7", 1, "Maya Chen", 1,
+        )
+        for number in (3, 2, 1)
+    ]  # fmt: skip
+    grants = [(grant(0, "Quota question"), "waiting", []), (live, "use", looks), (over, "ended", [])]
+    grants.append((grant(200, "Old", expires_at=NOW - timedelta(days=7)), "expired", []))
+    agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36"
+    sessions = [
+        OpenSession("a" * 32, 1, "Maya Chen", "203.0.113.7", agent, NOW - timedelta(hours=2), NOW, NOW),
+        OpenSession("b" * 32, 1, "Maya Chen", None, "", NOW - timedelta(days=2), NOW - timedelta(hours=9), NOW),
+    ]
+    people = [
+        Person(1, "Maya Chen", "maya@maplestreet.example", Role.OWNER, NOW, NOW),
+        Person(2, "", "ravi.with.a.long.address@maplestreet.example", Role.MEMBER, NOW, NOW - timedelta(days=9)),
+    ]
+    page = {
+        "owner": True,
+        "people": people,
+        "sessions": sessions,
+        "here": "a" * 32,
+        "own": 1,
+        "tokens": [PlacedToken(DEVICES[0].id, DEVICES[0].name, token) for token in TOKENS],
+        "devices": DEVICES,
+        "grants": grants,
+        "lasts": LASTS,
+    }
+    banner = {"support": {"side": "account", "grants": [live]}}
+    yield Sample("/people", "people.html", common("people", **page, **banner))
+    made = {"new_grant": {"token": "otbs_Zk3v9Q1mT7xB2nW5cR8yL4pH6dJ0aF3gS1uE7iO9qKw", "grant": grants[0][0]}}
+    yield Sample("/x/people-token", "people.html", common("people", **page, **made))
+    wrong = {"problem": "Choose the devices that support may see, or all.", "form": {"reason": "Help", "may": "write"}}
+    yield Sample("/x/people-refused", "people.html", common("people", **page | {"grants": []}, **wrong), 400)
+    member = {"owner": False, "people": [], "tokens": [], "grants": [], "sessions": sessions[:1]}
+    yield Sample("/x/people-member", "people.html", common("people", **page | member))
+    staff = common("devices", devices=DEVICES[:1], kinds=KINDS)
+    inside = UsedGrant(1, "Maya Chen", False, frozenset({1}), NOW + timedelta(hours=3))
+    staff["me"] = staff["me"] | {
+        "user_name": "Sam Rivera",
+        "user_email": "sam@outsidethebox.example",
+        "role": Role.STAFF,
+    }
+    staff["support"] = {"side": "staff", "grant": inside, "account": "Maple Street Photography"}
+    yield Sample("/x/support-inside", "devices.html", staff)

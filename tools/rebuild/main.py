@@ -18,6 +18,7 @@ from cas.local import LocalBackend
 from cas.lock import StoreLock
 from cas.store import BlobStore
 from catalog import schema
+from catalog.audit_chain import AUDIT_CHAINS
 from catalog.catalog import connect_options
 from catalog.compare import Comparison
 from catalog.database import Database
@@ -151,5 +152,6 @@ def _by_tenant(journal: Journal) -> dict[str, list[str]]:
     """The chains of each account, by its UUID."""
     found: dict[str, list[str]] = {}
     for name in journal.chains():
-        found.setdefault(name.partition("/")[0], []).append(name)
+        if not name.startswith(AUDIT_CHAINS):
+            found.setdefault(name.partition("/")[0], []).append(name)
     return found

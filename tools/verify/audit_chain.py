@@ -7,7 +7,7 @@ store's journal has kept (checkpoints), signed where a key is configured.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -15,12 +15,10 @@ from cas.errors import CasError
 from cas.journal import Journal
 from cas.record import Record
 from catalog import records
-from catalog.audit_chain import ChainedEvent, ChainHead, chained, checkpoint_chain, genesis
+from catalog.audit_chain import AUDIT_CHAINS, ChainedEvent, ChainHead, chained, genesis
 from catalog.audit_signing import AuditKey
 from catalog.records import AuditHeadsLine
 from tools.verify.report import CLEAN, DAMAGE_FOUND, LISTED_MAX
-
-_CHECKPOINTS: Final = checkpoint_chain("")
 
 
 class AuditSide(Protocol):
@@ -111,7 +109,7 @@ class _Chain:
 
 def _checkpoints(journal: Journal, own: str, key: AuditKey | None, report: AuditReport) -> Kept:
     kept: dict[str, dict[int, str]] = defaultdict(dict)
-    for chain in [chain for chain in journal.chains() if chain.startswith(_CHECKPOINTS)]:
+    for chain in [chain for chain in journal.chains() if chain.startswith(AUDIT_CHAINS)]:
         count, last = 0, ""
         try:
             for record in journal.records(chain):
