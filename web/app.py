@@ -16,6 +16,7 @@ from cas.journal import Journal
 from cas.local import LocalBackend
 from cas.lock import StoreLock
 from cas.store import BlobStore
+from cas.trash import Trash
 from catalog.catalog import Catalog
 from catalog.errors import DatabaseUnavailable
 from catalog.settings import Settings
@@ -28,6 +29,7 @@ from web.middleware import Guard
 from web.operations import OPERATIONS
 from web.recovery import clear_leftovers
 from web.routing import routes_of
+from web.second_look import SecondLook
 from web.state import AppState, Services
 from web.static_files import static_mount
 from web.templating import Pages
@@ -65,6 +67,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         store = BlobStore.open(backend)
         catalog = await _open_catalog(settings, Journal(backend), store.store_id)
         stack.push_async_callback(catalog.close)
+        store = store.with_second_look(SecondLook(catalog.system, Trash(backend), asyncio.get_running_loop()))
         await clear_leftovers(stack.enter_context(StoreLock(settings.storage_root)), store, catalog)
         writers, readers = Workers(WRITE_THREADS, "write"), Workers(READ_THREADS, "read")
         stack.callback(writers.close)
