@@ -82,6 +82,7 @@ async def test_no_referenced_blob_goes_missing(
         assert int(str(entries)) > 10, "the race did something"
         assert await rig.fetch(
             "SELECT l.tenant_id, l.used_bytes FROM ledger l"
-            " LEFT JOIN (SELECT tenant_id, SUM(size_bytes) used FROM entry WHERE kind = 'file' AND (removal IS NULL OR removal IN ('deleted', 'replaced')) GROUP BY tenant_id) e"
+            " LEFT JOIN (SELECT tenant_id, SUM(size_bytes) used FROM entry WHERE kind = 'file'"
+            " AND (removal IS NULL OR removal IN ('deleted', 'replaced')) GROUP BY tenant_id) e"
             " ON e.tenant_id = l.tenant_id WHERE l.used_bytes <> COALESCE(e.used, 0)"
         ) == []  # fmt: skip
