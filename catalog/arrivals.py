@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cas.digest import Digest
 from catalog.database import Transaction
-from catalog.packs import NewPack, ReceivedPack, receive_pack
+from catalog.packs import NewPack, ReceivedPack
 from catalog.possession import Possessed, among, blob_rows
 
 
@@ -26,21 +26,13 @@ class Arrived:
 NOTHING_ARRIVED = Arrived({}, frozenset(), [])
 
 
-async def arrive(tx: Transaction, tenant_id: int, pack: NewPack) -> Arrived | None:
-    """Make the pack and its blobs live, under the ledger's lock. None while the sweep deletes one of them."""
-    received = await receive_pack(tx, pack)
-    if received is None:
-        return None
+async def arrived(tx: Transaction, tenant_id: int, pack: NewPack, received: ReceivedPack) -> Arrived:
+    """What the rows of a received pack mean for the tenant, read under the ledger's lock."""
     known = {
         blob.digest: Possessed(received.ids[blob.digest], blob, None, is_leased=False)
         for blob in pack.blobs
         if received.ids[blob.digest] in received.new
     }
-    return await _with_old(tx, tenant_id, received, known)
-
-
-async def _with_old(tx: Transaction, tenant_id: int, received: ReceivedPack, known: dict[Digest, Possessed]) -> Arrived:
-    """And those that were there before, with the facts of the copy that stays."""
     old = {blob_id: digest for digest, blob_id in received.ids.items() if blob_id not in received.new}
     if not old:
         return Arrived(known, received.new, [])

@@ -1,7 +1,7 @@
 """The one commit path: every change to a device becomes a manifest here, durable in the journal before it commits.
 
-Order within the transaction: the ledger's row, the chains' heads, the blobs' rows in digest order; then reads, then
-writes; the journal's record last, so that nothing can fail after it but the commit itself.
+Order within the transaction: the rows of blobs that came along, the ledger's row, the chains' heads, other blobs' rows
+in digest order; then reads, then writes; the journal's record last, so that nothing can fail after it but the commit.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import msgspec
 
 from cas.digest import Digest
 from catalog import audit, clock, records
-from catalog.arrivals import NOTHING_ARRIVED, Arrived, arrive
+from catalog.arrivals import NOTHING_ARRIVED, Arrived, arrived
 from catalog.blobs import confirm, unless_deleting
 from catalog.chains import Head, advance, later, lock_head
 from catalog.changes import AddDirectory, AddFile, AddKnown, AddLink, Change
@@ -23,7 +23,7 @@ from catalog.database import Transaction
 from catalog.errors import BadRequest, NotFound, NotPossessed, TooMany
 from catalog.ledger import Ledger, lock_ledger
 from catalog.names import folded_hex, media_kind
-from catalog.packs import NewPack, is_live
+from catalog.packs import NewPack, is_live, receive_pack
 from catalog.planning import Plan
 from catalog.possession import Possessed, blob_rows, possessed, refer
 from catalog.scope import Scope
@@ -111,16 +111,18 @@ class _Commit:
     async def work(self, tx: Transaction) -> dict[int, CommitResult] | None:
         """None while the sweep deletes a blob that came along."""
         self._results, self._proof = {}, None
+        # Before the ledger: the rows of one bundle are made while another of this tenant commits.
+        received = None if self._pack is None else await receive_pack(tx, self._pack)
+        if self._pack is not None and received is None:
+            return None
         ledger = await lock_ledger(tx, self._scope.tenant)
         heads = [await self._head(tx, device_id) for device_id in sorted(self._changes)]
         every = [change for part in self._changes.values() for change in part]
         self._facts = {}
         for change in sorted((c for c in every if isinstance(c, AddFile)), key=lambda c: c.blob.digest):
             self._facts[change.blob_id] = await confirm(tx, change.blob_id, change.blob)
-        arrived = NOTHING_ARRIVED if self._pack is None else await arrive(tx, self._scope.tenant.id, self._pack)
-        if arrived is None:
-            return None
-        self._arrived = arrived
+        if self._pack is not None and received is not None:
+            self._arrived = await arrived(tx, self._scope.tenant.id, self._pack, received)
         known = await self._known(tx, every)
         written = [await self._device(tx, ledger, head, known) for head in heads]
         await ledger.store(tx)

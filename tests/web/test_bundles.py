@@ -4,6 +4,7 @@ import json
 import random
 import struct
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,22 @@ def test_what_was_sent_before_may_be_named_and_its_lease_is_over(laptop: Device)
     assert [laptop.get(f"a/{name}").content for name in ("leased", "both", "again", "empty")] == [
         leased, both, here, b""
     ]  # fmt: skip
+
+
+def test_bundles_at_once_all_stand(laptop: Device, join: Callable[[], httpx2.Client]) -> None:
+    """Of one account and of two, with bytes of their own and bytes that all of them bring, into folders of one name."""
+    shared = samples(3)
+    devices = [laptop, Device.make(laptop.client, "other"), Device.make(join(), "stranger")]
+    files = [
+        {f"folder/{number}-{i}": content for i, content in enumerate([*samples(30), *shared])} for number in range(6)
+    ]
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda n: post(devices[n % 3], bundle_of(files[n])), range(6)))
+    assert [answer.status_code for answer in answers] == [201] * 6, [answer.text for answer in answers]
+    for number, made in enumerate(files):
+        assert devices[number % 3].get(f"folder/{number}-32").content == made[f"folder/{number}-32"]
+    assert used(laptop) == 4 * 33 * 10_240
+    assert used(devices[2]) == 2 * 33 * 10_240
 
 
 def test_a_bundle_without_bytes_is_a_manifest(laptop: Device, packs: Callable[[], set[Path]]) -> None:
