@@ -19,6 +19,7 @@ from catalog.search_files import Followed
 PAGE_ROWS: Final = 16_384
 STAGE_CHANGES: Final = 100_000
 _STAGE_MANIFESTS_MAX: Final = 10_000
+_NOTES_AT_ONCE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +157,32 @@ async def living(tx: Transaction, tenant_id: int, device_id: int, until: int) ->
         last = rows[-1][0]
 
 
+async def last_note(tx: Transaction, tenant_id: int) -> int:
+    """The number of the tenant's last media note; 0 where there is none."""
+    row = await tx.fetch_one("SELECT seq FROM media_head WHERE tenant_id = %s", (tenant_id,))
+    return int(row[0]) if row else 0
+
+
+async def noted(tx: Transaction, tenant_id: int, after: int) -> AsyncIterator[tuple[int, Array]]:
+    """Media notes after a number, some at a time: the last one's number, and the living entries of their blobs."""
+    while True:
+        notes = await tx.fetch_all(
+            "SELECT seq, blob_id FROM media_note WHERE tenant_id = %s AND seq > %s ORDER BY seq LIMIT %s",
+            (tenant_id, after, _NOTES_AT_ONCE),
+        )
+        if not notes:
+            return
+        after = int(notes[-1][0])
+        rows = await tx.fetch_all(
+            "SELECT e.id FROM entry e WHERE e.tenant_id = %s AND e.removed_seq IS NULL"
+            f" AND e.blob_id IN ({id_list(blob_id for _, blob_id in notes)})",
+            (tenant_id,),
+        )
+        yield after, np.unique(np.array([row[0] for row in rows], np.int64))
+
+
 async def by_ids(tx: Transaction, tenant_id: int, ids: Sequence[int]) -> Documents:
-    """Those of the entries that are live, as they are now. At most a page."""
+    """Those of the entries that are live, as they are now."""
     if not ids:
         return from_rows([])
     rows = await tx.fetch_all(

@@ -147,6 +147,7 @@ class TenantIndex:
 
     async def _read_everything(self, tx: Transaction, heads: dict[int, Head], *, may_write: bool) -> None:
         self._views, self._followed = (), {}
+        self._notes = await search_feed.last_note(tx, self._tenant.id)
         until = {device_id: head.sequence for device_id, head in heads.items()}
         waiting: list[Documents] = []
         async for documents in search_feed.every_entry(tx, self._tenant.id, until):
@@ -175,6 +176,7 @@ class TenantIndex:
             if device_id in self._suspect or (miscounts and self._distrusted.get(device_id) != head.sequence):
                 await self._reconcile(tx, device_id, head.sequence)
                 self._suspect.discard(device_id)
+        await self._take_notes(tx)
         await self._write_if_much()
 
     async def _mark_followed(self, tx: Transaction, until: dict[int, int]) -> None:
@@ -193,6 +195,17 @@ class TenantIndex:
             await self._take(await search_feed.by_ids(tx, self._tenant.id, missing[start : start + _IDS_AT_ONCE]))
         # If it is another number still, it changed meanwhile or the device's row is wrong: the next manifest tells.
         self._distrusted[device_id] = sequence
+
+    async def _take_notes(self, tx: Transaction) -> None:
+        """Facts of media came, which may tell when a picture was taken: its entries are read again."""
+        async for last, ids in search_feed.noted(tx, self._tenant.id, self._notes):
+            known = np.concatenate([ids[:0], *(view.segment.ids[view.slots_of(ids)] for view in self._views)])
+            for start in range(0, len(known), _IDS_AT_ONCE):
+                part = known[start : start + _IDS_AT_ONCE]
+                documents = await search_feed.by_ids(tx, self._tenant.id, part.tolist())
+                self._end(part)
+                await self._take(documents)
+            self._notes = last
 
     def _sequence(self, device_id: int) -> int:
         followed = self._followed.get(device_id)

@@ -10,10 +10,8 @@ copyparty where it can load the set. Printed are p50 and p95 in milliseconds.
 import argparse
 import asyncio
 import contextlib
-import os
 import random
 import resource
-import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -51,12 +49,15 @@ LARGE_FOLDER: Final = 100_000
 ENTRIES_PER_MANIFEST: Final = 5_000
 HITS: Final = 100
 _FIRST: Final = datetime(2008, 1, 1, tzinfo=UTC)
-_PEOPLE: Final = "anna ben chloe david emma felix grace hugo iris jack kira liam mia noah olive paul".split()
-_THINGS: Final = (
-    "invoice contract report budget minutes draft proposal receipt statement letter scan photo holiday beach wedding "
-    "birthday garden kitchen kids school concert lake mountain snow paris montreal toronto lisbon logo backup notes"
-).split()
-_OFFICE: Final = "pdf pdf docx xlsx pptx txt csv odt zip".split()
+_WORDS: Final = {
+    "people": "anna ben chloe david emma felix grace hugo iris jack kira liam mia noah olive paul",
+    "things": (
+        "invoice contract report budget minutes draft proposal receipt statement letter scan photo holiday beach"
+        " wedding birthday garden kitchen kids school concert lake mountain snow paris montreal toronto lisbon logo"
+    ),
+    "office": "pdf pdf docx xlsx pptx txt csv odt zip",
+}
+_PEOPLE, _THINGS, _OFFICE = (words.split() for words in _WORDS.values())
 
 Ask = Callable[[], Awaitable[object]]
 Question = Callable[[random.Random], str]
@@ -98,7 +99,8 @@ def name_of(chosen: random.Random, taken: datetime) -> str:
     if kind < 0.35:
         return f"IMG_{taken:%Y%m%d_%H%M%S}{chosen.choice(['', '', '_HDR', '~2'])}.jpg"
     if kind < 0.50:
-        return f"{chosen.choice(['DSC', 'DSCF', 'P', 'GOPR'])}{chosen.randrange(10_000):05d}.{chosen.choice(['JPG', 'ARW'])}"
+        camera = chosen.choice(["DSC", "DSCF", "P", "GOPR"])
+        return f"{camera}{chosen.randrange(10_000):05d}.{chosen.choice(['JPG', 'ARW'])}"
     if kind < 0.58:
         return f"VID_{taken:%Y%m%d}_{chosen.randrange(10**6):06d}.mp4"
     if kind < 0.64:
@@ -213,7 +215,8 @@ async def fill(
         await tx.execute("UPDATE ledger SET next_id = %s WHERE tenant_id = %s", (filler.next_id, tenant_id))
         await tx.execute(
             "UPDATE journal_head h SET manifest_sequence = (SELECT COALESCE(MAX(sequence), 0) FROM manifest m"
-            " WHERE m.tenant_id = h.tenant_id AND m.device_id = h.device_id) WHERE h.tenant_id = %s AND h.device_id > 0",
+            " WHERE m.tenant_id = h.tenant_id AND m.device_id = h.device_id)"
+            " WHERE h.tenant_id = %s AND h.device_id > 0",
             (tenant_id,),
         )
         await tx.execute(
@@ -498,9 +501,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--alone", action="store_true", help="without the peers")
     parser.add_argument("--folder", type=Path, help="where to work; needs some 600 bytes an entry")
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="otb-bench-", dir=args.folder) as name:
-        with server(Path(name)) as private:
-            asyncio.run(run(args, Path(name), private))
+    with tempfile.TemporaryDirectory(prefix="otb-bench-", dir=args.folder) as name, server(Path(name)) as private:
+        asyncio.run(run(args, Path(name), private))
     return 0
 
 

@@ -499,3 +499,33 @@ def test_kinds_are_numbered_as_the_files_have_them() -> None:
     """The numbers are in the files: another order needs another FORMAT."""
     assert KINDS == ("directory", "link", "image", "video", "audio", "document", "other")
     assert search_files.FORMAT == 1
+
+
+@pytest.mark.usefixtures("folding_early")
+async def test_a_date_taken_that_is_found_later_moves_the_entry(
+    laptop: Uploader, again: Callable[[], _Other], catalog_settings: Settings
+) -> None:
+    """Facts of a blob come with a note; every entry of these bytes is sorted anew, wherever the index is."""
+    await laptop.add(*((f"f{i:02}.jpg", b"%d" % i) for i in range(40)), ("same.jpg", b"0"))
+    tenant_id = laptop.scope.tenant.id
+    before = await laptop.scope.search.facets(SearchQuery())
+    assert before.months == {"2023-11": 41}
+    database = await _root(catalog_settings)
+    async with database.reading() as tx:
+        for seq, name in enumerate(["f00.jpg", "f39.jpg"], start=1):
+            row = await tx.fetch_one("SELECT blob_id FROM entry WHERE tenant_id = %s AND name = %s", (tenant_id, name))
+            assert row is not None
+            await tx.execute(
+                "UPDATE entry SET taken_ns = %s WHERE tenant_id = %s AND blob_id = %s",
+                (1_800_000_000_000_000_000 + seq, tenant_id, row[0]),
+            )
+            await tx.execute(
+                "INSERT INTO media_note (tenant_id, seq, blob_id) VALUES (%s, %s, %s)", (tenant_id, seq, row[0])
+            )
+            await tx.execute("REPLACE INTO media_head (tenant_id, seq) VALUES (%s, %s)", (tenant_id, seq))
+    await database.close()
+    async with again() as other:
+        for scope in (laptop.scope, other):
+            newest_first = [entry.name.decode() for entry in await every(scope)]
+            assert newest_first[:3] == ["f39.jpg", "same.jpg", "f00.jpg"]
+            assert (await scope.search.facets(SearchQuery())).months == {"2027-01": 3, "2023-11": 38}
