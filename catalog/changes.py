@@ -83,6 +83,12 @@ class DeleteEntry(msgspec.Struct, frozen=True):
     entry_id: int
 
 
+class DeleteEmpty(msgspec.Struct, frozen=True):
+    """A live directory into the hold, if nothing live is in it any more; else it stays."""
+
+    entry_id: int
+
+
 class RecoverEntry(msgspec.Struct, frozen=True):
     """Out of the hold, to its place; a directory with what was deleted along with it."""
 
@@ -90,5 +96,5 @@ class RecoverEntry(msgspec.Struct, frozen=True):
 
 
 PathChange = AddFile | AddKnown | AddDirectory | AddLink | RemovePath
-EntryChange = RenameEntry | MoveEntry | RevertEntry | DeleteEntry | RecoverEntry
+EntryChange = RenameEntry | MoveEntry | RevertEntry | DeleteEntry | DeleteEmpty | RecoverEntry
 Change = PathChange | EntryChange

@@ -17,7 +17,7 @@ from catalog.changes import (
 )
 from catalog.commit import commit
 from catalog.database import Row, Transaction
-from catalog.errors import BadRequest, Conflict, NameTaken, NotFound, TooMany
+from catalog.errors import BadRequest, Conflict, HistoryGone, NameTaken, NotFound, TooMany
 from catalog.names import media_type, split_extension
 from catalog.paths import directory_paths, root_id
 from catalog.scope import Scope
@@ -77,9 +77,9 @@ def _entry(row: Row, parents: dict[int, EntryPath]) -> Entry:
     )
 
 
-async def entries_of(tx: Transaction, tenant_id: int, rows: Sequence[Row]) -> list[Entry]:
-    """Rows of `ENTRY_COLUMNS` as entries, their paths found together."""
-    parents = await directory_paths(tx, tenant_id, {row[5] for row in rows})
+async def entries_of(tx: Transaction, tenant_id: int, rows: Sequence[Row], until: int | None = None) -> list[Entry]:
+    """Rows of `ENTRY_COLUMNS` as entries, their paths found together; with `until`, as of that manifest."""
+    parents = await directory_paths(tx, tenant_id, {row[5] for row in rows}, until)
     return [_entry(row, parents) for row in rows]
 
 
@@ -262,10 +262,15 @@ class Entries:
             return await entries_of(tx, self._scope.tenant.id, rows)
 
     async def sequence_at(self, tx: Transaction, device_id: int, at: datetime | None) -> int | None:
-        """The last manifest up to a moment: 0 before the first; None means now."""
+        """The last manifest up to a moment: 0 before the first; None means now. Raises `HistoryGone`."""
         self._scope.reach(device_id)
         if at is None:
             return None
+        gone = await tx.fetch_one(
+            "SELECT history_from FROM device WHERE tenant_id = %s AND id = %s", (self._scope.tenant.id, device_id)
+        )
+        if gone is not None and gone[0] is not None and clock.to_db(at) < gone[0]:
+            raise HistoryGone(clock.from_db(gone[0]))
         row = await tx.fetch_one(
             "SELECT sequence FROM manifest WHERE tenant_id = %s AND device_id = %s AND at <= %s"
             " ORDER BY at DESC LIMIT 1",

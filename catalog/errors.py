@@ -1,6 +1,7 @@
 """Everything the catalog refuses, with the offending value attached. No HTTP word: `web/errors.py` has the table."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -33,6 +34,18 @@ class Purged(CatalogError):
     def __init__(self, text: str, paths: Sequence[str] = ()) -> None:
         super().__init__(text)
         self.paths = list(paths)
+
+
+class HistoryGone(CatalogError):
+    """A moment before `horizon`, from which on the device's history is whole."""
+
+    def __init__(self, horizon: datetime) -> None:
+        super().__init__(
+            f"This device can be shown as of {horizon:%d %B %Y, %H:%M:%S} UTC and later. Of what was there before,"
+            " files were deleted for good, by the end of their hold or by your rule for old versions. Choose a later"
+            " moment."
+        )
+        self.horizon = horizon
 
 
 class Conflict(CatalogError):

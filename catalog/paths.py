@@ -19,12 +19,15 @@ async def root_id(tx: Transaction, tenant_id: int, device_id: int, area: Area) -
     return None if row is None else int(row[0])
 
 
-async def directory_paths(tx: Transaction, tenant_id: int, node_ids: Iterable[int]) -> dict[int, EntryPath]:
-    """The path of each directory: by its live name, or its last one where it is deleted. Roots have no name."""
+async def directory_paths(
+    tx: Transaction, tenant_id: int, node_ids: Iterable[int], until: int | None = None
+) -> dict[int, EntryPath]:
+    """The path of each directory: by its live name, or its last one where it is deleted; with `until`, as of that
+    manifest of their device. Roots have no name."""
     names: dict[int, tuple[int, bytes] | None] = {}
     wanted = set(node_ids)
     while wanted:
-        found = await _names_of(tx, tenant_id, sorted(wanted))
+        found = await _names_of(tx, tenant_id, sorted(wanted), until)
         names.update({node_id: found.get(node_id) for node_id in wanted})
         wanted = {parent for step in found.values() if (parent := step[0]) not in names}
     return {node_id: _climb(names, node_id) for node_id in node_ids}
@@ -39,14 +42,17 @@ def _climb(names: dict[int, tuple[int, bytes] | None], node_id: int) -> EntryPat
     return EntryPath(tuple(reversed(up)))
 
 
-async def _names_of(tx: Transaction, tenant_id: int, node_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+async def _names_of(
+    tx: Transaction, tenant_id: int, node_ids: Sequence[int], until: int | None
+) -> dict[int, tuple[int, bytes]]:
     """directory → (parent, name) by its newest entry. Directories have few entries each: one per rename."""
     found: dict[int, tuple[int, bytes]] = {}
+    then = "" if until is None else f" AND added_seq <= {until:d}"
     for start in range(0, len(node_ids), _IDS_PER_QUERY):
         part = node_ids[start : start + _IDS_PER_QUERY]
         rows = await tx.fetch_all(
             "SELECT node_id, parent_id, name FROM entry WHERE tenant_id = %s"
-            f" AND node_id IN ({','.join(['%s'] * len(part))}) ORDER BY node_id, added_seq, id",
+            f" AND node_id IN ({','.join(['%s'] * len(part))}){then} ORDER BY node_id, added_seq, id",
             (tenant_id, *part),
         )
         found.update({node_id: (parent_id, bytes(name)) for node_id, parent_id, name in rows})

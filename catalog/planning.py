@@ -16,6 +16,7 @@ from catalog.changes import (
     AddKnown,
     AddLink,
     Change,
+    DeleteEmpty,
     DeleteEntry,
     EntryChange,
     MoveEntry,
@@ -221,6 +222,9 @@ class Plan:
             case DeleteEntry(entry_id):
                 await self._delete_entry(entry_id)
                 return None
+            case DeleteEmpty(entry_id):
+                await self._delete_empty(entry_id)
+                return None
             case RenameEntry(entry_id, name):
                 return await self._rename(entry_id, name)
             case MoveEntry(entry_id, directory):
@@ -302,6 +306,11 @@ class Plan:
     async def _delete_entry(self, entry_id: int) -> None:
         node = await self._live_entry(entry_id)
         if self._is_live(node):
+            await self._delete(node)
+
+    async def _delete_empty(self, entry_id: int) -> None:
+        node = await self._live_entry(entry_id)
+        if self._is_live(node) and not await self.tree.children([node.node_id], None):
             await self._delete(node)
 
     async def _remove_path(self, change: RemovePath) -> None:

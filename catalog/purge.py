@@ -52,7 +52,7 @@ class Purge:
         """What the hold no longer protects goes, a bounded number at once; `Purged()` if nothing was left to do."""
         self._scope.require_person("end holds")
         before = clock.to_db(clock.now() - timedelta(days=self._scope.hold_days))
-        act = Act("purge.hold", "deleted files whose time was up")
+        act = Act("purge.hold", "deleted files whose time was up", by_rule=True)
 
         def fits(newest: Doomed) -> bool:
             return newest.removal is Removal.DELETED and newest.removed_at is not None and newest.removed_at <= before
@@ -89,7 +89,7 @@ class Purge:
                         doomed += version_of(history, entry.id)
             return doomed
 
-        act = Act("purge.versions", "old versions that your rule no longer keeps")
+        act = Act("purge.versions", "old versions that your rule no longer keeps", by_rule=True)
         return await Purging(self._scope, device_id, act).run(choose)
 
     async def _newest_sequences(self) -> dict[int, int]:

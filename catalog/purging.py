@@ -57,10 +57,12 @@ Choose = Callable[[Transaction], Awaitable[Sequence[Doomed]]]
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What the audit says of a purge."""
+    """What the audit says of a purge. `by_rule`: nobody chose what goes, so that moments before cannot be shown
+    whole."""
 
     action: str
     subject: str
+    by_rule: bool = False
 
 
 class Purging:
@@ -113,6 +115,7 @@ class Purging:
         await self._delete_rows(tx, doomed)
         ledger.charge(-freed_bytes)
         await self._let_go(tx, sorted({entry.blob_id for entry in doomed if entry.blob_id is not None}))
+        await self._forget_moments(tx, doomed)
         await self._count_live(tx, [entry for entry in live if entry.kind is EntryKind.FILE])
         await ledger.store(tx)
         done = Purged(len(doomed), len(files), freed_bytes)
@@ -164,11 +167,30 @@ class Purging:
                 (len(files), sum(entry.size_bytes for entry in files), self._scope.tenant.id, self._device_id),
             )
 
+    def _history_from(self, doomed: Sequence[Doomed]) -> datetime | None:
+        ended = [entry.removed_at for entry in doomed if entry.removed_at is not None]
+        return clock.from_db(max(ended)) if self._act.by_rule and ended else None
+
+    async def _forget_moments(self, tx: Transaction, doomed: Sequence[Doomed]) -> None:
+        if (moment := self._history_from(doomed)) is not None:
+            await tx.execute(
+                "UPDATE device SET history_from = GREATEST(COALESCE(history_from, %s), %s)"
+                " WHERE tenant_id = %s AND id = %s",
+                (clock.to_db(moment), clock.to_db(moment), self._scope.tenant.id, self._device_id),
+            )
+
     async def _seal(self, tx: Transaction, head: Head, at: datetime, doomed: Sequence[Doomed], done: Purged) -> None:
         scope, sequence = self._scope, head.manifest_sequence + 1
         lines: list[records.Line] = [
             records.ManifestLine(
-                self._device_id, sequence, at, scope.actor.kind, scope.actor.name[:200], "", self._act.action
+                self._device_id,
+                sequence,
+                at,
+                scope.actor.kind,
+                scope.actor.name[:200],
+                "",
+                self._act.action,
+                history_from=self._history_from(doomed),
             ),
             records.PurgeLine([entry.id for entry in doomed], sum(entry.removal is None for entry in doomed)),
         ]

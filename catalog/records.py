@@ -82,6 +82,8 @@ class ManifestLine(msgspec.Struct, frozen=True, tag_field="fact", tag="manifest"
     """The same random text in every record of a change that several devices share."""
     shared_with: dict[str, int] = msgspec.field(default_factory=dict)
     """Of such a change: device → sequence of its record. What is missing one of them was never committed."""
+    history_from: datetime | None = None
+    """Of a purge by a rule: the moment from which on the device can still be shown whole."""
 
 
 class DerivationFact(msgspec.Struct, frozen=True):

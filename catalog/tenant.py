@@ -9,17 +9,20 @@ from catalog.entries import Entries
 from catalog.exports import Exports
 from catalog.folders import Folders
 from catalog.grants import Grants
+from catalog.history import History
 from catalog.holdings import Holdings
 from catalog.jobs import Jobs
 from catalog.manifests import Manifests
 from catalog.people import People
 from catalog.purge import Purge
 from catalog.renditions import Renditions
+from catalog.restoring import Restoring
 from catalog.retention import Retentions
 from catalog.scope import Scope
 from catalog.search import Search
 from catalog.trail import Trail
 from catalog.trees import Trees
+from catalog.undoing import Undoing
 from catalog.uploads import Uploads
 from catalog.values import Actor, Tenant, Usage, UsedGrant
 
@@ -38,6 +41,7 @@ class TenantScope:
         self.exports = Exports(scope)
         self.folders = Folders(scope)
         self.grants = Grants(scope)
+        self.history = History(scope)
         self.holdings = Holdings(scope)
         self.jobs = Jobs(scope)
         self.manifests = Manifests(scope)
@@ -48,6 +52,8 @@ class TenantScope:
         self.search = Search(scope)
         self.trail = Trail(scope)
         self.trees = Trees(scope)
+        self.restoring = Restoring(scope)
+        self.undoing = Undoing(scope)
         self.uploads = Uploads(scope)
 
     @property

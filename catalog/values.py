@@ -467,6 +467,26 @@ class Purged:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """What restoring a folder did, in so many manifests."""
+
+    added: int = 0
+    replaced: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    manifests: int = 0
+
+    def __add__(self, other: "Restored") -> "Restored":
+        return Restored(
+            self.added + other.added,
+            self.replaced + other.replaced,
+            self.unchanged + other.unchanged,
+            self.removed + other.removed,
+            self.manifests + other.manifests,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Retention:
     """The owner's rule for replaced versions: of each file the newest `versions_kept` stay, and all that were replaced
     within the last `days_kept` days. None: that half keeps nothing by itself; None in both: all stay for ever."""

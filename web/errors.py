@@ -221,6 +221,7 @@ _LATER: Final = 300
 _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     catalog.NotFound: _Rule(404, "not-found", "Not found"),
     catalog.Purged: _Rule(410, "purged", "Deleted for good"),
+    catalog.HistoryGone: _Rule(410, "history-gone", "No longer shown"),
     catalog.Conflict: _Rule(409, "conflict", "Does not fit what is there"),
     catalog.NameTaken: _Rule(409, "name-taken", "The name is taken"),
     catalog.NotEmpty: _Rule(409, "not-empty", "Not empty"),
