@@ -1,5 +1,7 @@
 """`TenantScope`: all that may be done in one tenant's name. Handlers hold one, and never a connection."""
 
+from zoneinfo import ZoneInfo
+
 from catalog.audit import Audit
 from catalog.blobs import Blobs
 from catalog.connections import Approvals
@@ -59,6 +61,11 @@ class TenantScope:
     @property
     def tenant(self) -> Tenant:
         return self._scope.tenant
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """Whose clock the tenant's pages show."""
+        return self._scope.zone
 
     @property
     def actor(self) -> Actor:

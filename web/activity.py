@@ -53,6 +53,8 @@ _ACTIONS: Final[Mapping[str, _Action]] = {
     "download": _Action("Downloads", "Downloaded {subject}", "download"),
     "export.create": _Action("Zips prepared", "Prepared a zip of {members}: {subject}", "folder"),
     "export.download": _Action("Zips downloaded", "Downloaded the zip {subject}", "download"),
+    "undo": _Action("Changes undone", "Undid {subject}", "recover"),
+    "restore": _Action("Folders restored", "Restored {subject} to an earlier moment", "recover"),
     "export.delete": _Action("Exports removed", "Removed the export {subject}", "trash"),
     "device.create": _Action("Devices added", "Added the device {subject}", "devices"),
     "device.change": _Action("Devices changed", "Changed the device {subject}", "devices"),

@@ -294,6 +294,13 @@ def _when(context: Context, value: Moment) -> str:
 
 
 @pass_context
+def _local(context: Context, value: Moment) -> str:
+    """As a date and time field takes it, on the tenant's clock."""
+    moment = _moment(value)
+    return moment.astimezone(_zone(context)).strftime("%Y-%m-%dT%H:%M") if moment else ""
+
+
+@pass_context
 def _clock(context: Context, value: Moment) -> str:
     moment = _moment(value)
     return moment.astimezone(_zone(context)).strftime("%H:%M") if moment else ""
@@ -340,6 +347,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "folder_names": folder_names,
     "initials": initials,
     "iso": iso,
+    "local": _local,
     "media_kind": media_kind,
     "number": number,
     "parts": parts,

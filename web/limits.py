@@ -5,7 +5,7 @@ The OpenAPI document quotes them, and tests reach each of them.
 
 from typing import Final
 
-from catalog import audit, blobs, commit, entries, exports, holdings, jobs, trees, uploads
+from catalog import audit, blobs, commit, entries, exports, history, holdings, jobs, trees, uploads
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -48,6 +48,8 @@ AUDIT_ITEMS_MAX: Final = audit.PAGE_MAX
 JOBS_MAX: Final = jobs.PAGE_MAX
 """Of a page of jobs."""
 EXPORT_ITEMS_MAX: Final = exports.PAGE_MAX
+HISTORY_ITEMS_MAX: Final = history.PAGE_MAX
+"""Of what one manifest changed."""
 
 PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""

@@ -23,6 +23,7 @@ from web.limits import (
     DIGESTS_MAX,
     ENTRY_IDS_MAX,
     EXPORT_ITEMS_MAX,
+    HISTORY_ITEMS_MAX,
     JSON_BODY_BYTES_MAX,
     MANIFEST_BODY_BYTES_MAX,
     MANIFEST_ENTRIES_MAX,
@@ -61,6 +62,7 @@ _COMMON: Final[Spec] = {
 _ABSENT: Final[Spec] = {"404": _problem("There is no such thing, in this account.")}
 _LARGE: Final[Spec] = {"413": _problem("More than one request may carry.")}
 _TYPED: Final[Spec] = {"415": _problem("The body has another media type than wanted.")}
+_NO_MOMENT: Final[Spec] = {"410": _problem("The device can no longer be shown as of this moment.")}
 _TAKEN: Final[Spec] = {"409": _problem("It does not fit what is there now.")}
 
 
@@ -102,6 +104,7 @@ def _limit(most: int) -> Spec:
 _CURSOR: Final = _query("cursor", TEXT, "`next` of the page before.")
 _DEVICE: Final = _path("device", ID, "The device's id.")
 _ENTRY: Final = _path("entry", ID, "The entry's id.")
+_SEQUENCE: Final = _path("sequence", ID, "The change's number on the device, `id` of a manifest.")
 _EXPORT: Final = _path("export", ID, "The export's id.")
 _GRANT: Final = _path("grant", ID, "The support access's id.")
 _INLINE: Final = _query(
@@ -267,7 +270,7 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
     "/api/v1/devices/{device}/entries": {
         "get": _get(
             "A folder's content now, sorted and filtered, or at a moment",
-            {"200": _answer("Entries", "Folders first, by name; then files and links.")} | _ABSENT,
+            {"200": _answer("Entries", "Folders first, by name; then files and links.")} | _ABSENT | _NO_MOMENT,
             _DEVICE,
             _query("area", one_of(Area), "originals, where it is not named."),
             _query("directory", PATH, "The area's root, where it is empty."),
@@ -297,7 +300,8 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
         "get": _get(
             "Everything below a folder, now or at a moment, as a restore reads it",
             {"200": _answer("Tree", "By name, and each folder's content right after it: parents before children.")}
-            | _ABSENT,
+            | _ABSENT
+            | _NO_MOMENT,
             _DEVICE,
             _query("area", one_of(Area), "originals, where it is not named."),
             _query("directory", PATH, "The area's root, where it is empty."),
@@ -344,6 +348,49 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
                 },
             },
         ),
+    },
+    "/api/v1/devices/{device}/manifests/{sequence}": {
+        "get": _get("One change of the device", {"200": _answer("Manifest", "It.")} | _ABSENT, _DEVICE, _SEQUENCE)
+    },
+    "/api/v1/devices/{device}/manifests/{sequence}/changes": {
+        "get": _get(
+            "What a change did to each name, with paths as of then",
+            {"200": _answer("Changes", "What it left first, then what it removed.")} | _ABSENT,
+            _DEVICE,
+            _SEQUENCE,
+            _CURSOR,
+            _limit(HISTORY_ITEMS_MAX),
+        )
+    },
+    "/api/v1/devices/{device}/manifests/{sequence}/undo": {
+        "post": _change(
+            "Undo a whole change with a new one, as far as nothing came after it",
+            {
+                "200": _answer("Undone", "Nothing had to be undone, or nothing could be."),
+                "201": _answer("Undone", "Undone. `conflicts` names what was left as it is."),
+                "507": _problem("The account's space is full. Nothing changed."),
+            }
+            | _ABSENT
+            | _TAKEN
+            | {"413": _problem("More changes than one request may undo.")},
+            _DEVICE,
+            _SEQUENCE,
+        )
+    },
+    "/api/v1/devices/{device}/restore": {
+        "post": _change(
+            "Bring a folder back to how it was at a moment",
+            {
+                "200": _answer("Restored", "Everything was as it was then already."),
+                "201": _answer("Restored", "Done. What is no more as it was then is a version, or in the hold."),
+                "507": _problem("The account's space is full."),
+            }
+            | _ABSENT
+            | _TAKEN
+            | _NO_MOMENT,
+            _DEVICE,
+            body=_json_body("Restoration"),
+        )
     },
     "/api/v1/blobs": {
         "post": _change(
@@ -493,7 +540,7 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
         ),
         "post": _change(
             "Save a selection, a folder or a search, as it is now or was then, to be taken as zips",
-            {"201": _answer("Export", "`size_bytes` is the zip's exact length.")} | _ABSENT,
+            {"201": _answer("Export", "`size_bytes` is the zip's exact length.")} | _ABSENT | _NO_MOMENT,
             body=_json_body("NewExport"),
         ),
     },

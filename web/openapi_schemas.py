@@ -6,7 +6,9 @@ from typing import Any, Final
 from catalog.errors import NotYet
 from catalog.export_making import PART_BYTES_MIN
 from catalog.grants import REASON_CHARACTERS_MAX, SECONDS_MAX, SECONDS_MIN
+from catalog.history import ChangeKind
 from catalog.holdings import Unsafe
+from catalog.undoing import CONFLICTS_TOLD_MAX, Why
 from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role, System
 from web.limits import BATCH_BLOBS_MAX, DIGESTS_MAX, MANIFEST_ENTRIES_MAX, READ_BLOBS_MAX
 
@@ -211,6 +213,22 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "size": COUNT,
         }
     ),
+    "Changed": record(
+        {"change": one_of(ChangeKind), "entry": ref("Entry"), "before": nullable(ref("Entry"))},
+    ),
+    "Changes": page_of("changes", "Changed"),
+    "Undone": record(
+        {
+            "manifest": nullable(ID),
+            "added": COUNT,
+            "replaced": COUNT,
+            "removed": COUNT,
+            "kept": COUNT,
+            "conflicts": list_of(record({"path": TEXT, "reason": one_of(Why)}), CONFLICTS_TOLD_MAX),
+        }
+    ),
+    "Restoration": record({"at": TIME}, {"area": one_of(Area), "directory": PATH, "exact": FLAG}),
+    "Restored": record({"added": COUNT, "replaced": COUNT, "unchanged": COUNT, "removed": COUNT, "manifests": COUNT}),
     "Manifests": page_of("manifests", "Manifest"),
     "Uploads": page_of("uploads", "Upload"),
     "Upload": record(

@@ -14,6 +14,7 @@ from web import (
     api_entries,
     api_exports,
     api_files,
+    api_history,
     api_manifests,
     api_people,
     api_purge,
@@ -26,6 +27,7 @@ from web import (
     pages_exports,
     pages_files,
     pages_handoff,
+    pages_history,
     pages_home,
     pages_people,
     pages_support,
@@ -36,6 +38,7 @@ from web.routing import Operation, api, form, open_to_all, page
 
 _DEVICE: Final = "/api/v1/devices/{device}"
 _FILE: Final = "/api/v1/devices/{device}/files/{area}/{path:path}"
+_MANIFEST: Final = "/api/v1/devices/{device}/manifests/{sequence}"
 _ENTRY: Final = "/api/v1/entries/{entry}"
 
 API: Final[tuple[Operation, ...]] = (
@@ -59,6 +62,10 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", f"{_DEVICE}/tree", api_tree.list_tree),
     api("GET", f"{_DEVICE}/manifests", api_manifests.list_manifests),
     api("POST", f"{_DEVICE}/manifests", api_manifests.commit_manifest),
+    api("GET", f"{_MANIFEST}", api_history.get_manifest),
+    api("GET", f"{_MANIFEST}/changes", api_history.list_changes),
+    api("POST", f"{_MANIFEST}/undo", api_history.undo_manifest),
+    api("POST", f"{_DEVICE}/restore", api_history.restore_folder),
     api("POST", "/api/v1/blobs", api_blobs.store_blobs),
     api("POST", "/api/v1/blobs/missing", api_blobs.missing_blobs),
     api("POST", "/api/v1/blobs/read", api_blob_reads.read_blobs),
@@ -113,6 +120,10 @@ PAGES: Final[tuple[Operation, ...]] = (
     form("/entries/delete", pages_files.delete_entries),
     form("/entries/recover", pages_files.recover_entries),
     form("/entries/{entry}/rename", pages_files.rename_entry),
+    page("/history/{device}", pages_history.history_page),
+    form("/history/{device}/restore", pages_history.restore_folder),
+    page("/history/{device}/{sequence}", pages_history.manifest_page),
+    form("/history/{device}/{sequence}/undo", pages_history.undo_manifest),
     page("/exports", pages_exports.exports_page),
     form("/exports", pages_exports.create_export),
     page("/exports/{export}", pages_exports.export_page),

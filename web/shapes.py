@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from catalog.history import Changed
 from catalog.search import Facets
+from catalog.undoing import Undone
 from catalog.values import (
     AuditEvent,
     CommitResult,
@@ -16,6 +18,7 @@ from catalog.values import (
     OpenSession,
     Page,
     PlannedPart,
+    Restored,
     Tenant,
     Usage,
     User,
@@ -109,6 +112,35 @@ def manifest_json(manifest: Manifest) -> Json:
         "added": manifest.added,
         "removed": manifest.removed,
         "size": manifest.size_bytes,
+    }
+
+
+def changed_json(changed: Changed) -> Json:
+    """`before` is null where the name took no other's place."""
+    before = None if changed.before is None else entry_json(changed.before)
+    return {"change": changed.kind, "entry": entry_json(changed.entry), "before": before}
+
+
+def undone_json(done: Undone) -> Json:
+    """`manifest` is null where nothing was, or could be, undone."""
+    result = done.result
+    return {
+        "manifest": None if result is None or result.manifest is None else str(result.manifest.sequence),
+        "added": 0 if result is None else result.added,
+        "replaced": 0 if result is None else result.replaced,
+        "removed": 0 if result is None else result.removed,
+        "kept": done.kept,
+        "conflicts": [{"path": conflict.path, "reason": conflict.why} for conflict in done.conflicts],
+    }
+
+
+def restored_json(done: Restored) -> Json:
+    return {
+        "added": done.added,
+        "replaced": done.replaced,
+        "unchanged": done.unchanged,
+        "removed": done.removed,
+        "manifests": done.manifests,
     }
 
 

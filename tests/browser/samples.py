@@ -10,11 +10,15 @@ from typing import Any, Final
 
 from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
+from catalog.errors import HistoryGone
+from catalog.history import Changed, ChangeKind, Span
+from catalog.undoing import Conflict, Undone, Why
 from catalog.values import (
     Area,
     AuditActor,
     AuditEvent,
     AuditHead,
+    CommitResult,
     Connection,
     Device,
     DeviceKind,
@@ -24,6 +28,7 @@ from catalog.values import (
     EntryPath,
     Export,
     Grant,
+    Manifest,
     MediaKind,
     OpenSession,
     Person,
@@ -36,6 +41,7 @@ from catalog.values import (
     UsedGrant,
 )
 from web.client_files import InstallLine
+from web.pages_history import Line, View
 from web.pages_people import LASTS
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
@@ -249,6 +255,7 @@ def samples() -> Iterator[Sample]:
     yield from _finding()
     yield from _exports()
     yield from _people()
+    yield from _history()
 
 
 def _ways_in() -> Iterator[Sample]:
@@ -509,3 +516,66 @@ def _people() -> Iterator[Sample]:
     }
     staff["support"] = {"side": "staff", "grant": inside, "account": "Maple Street Photography"}
     yield Sample("/x/support-inside", "devices.html", staff)
+
+
+def _history() -> Iterator[Sample]:
+    manifests = [
+        Manifest(1, 412, NOW - timedelta(hours=2), "user", "Maya Chen", "", 214, 0, 3 * GIB),
+        Manifest(1, 411, NOW - timedelta(days=1), "device", "nightly backup", "nightly", 12, 7, GIB),
+        Manifest(1, 410, NOW - timedelta(days=2), "user", "Maya <b>Chen</b>", "undoes change 409", 0, 31, 0),
+        Manifest(1, 409, NOW - timedelta(days=40), "system", "sweep", "", 0, 0, 0, 18),
+    ]
+    span = Span(412, NOW - timedelta(days=200), NOW - timedelta(hours=2), NOW - timedelta(days=190))
+    counts = [(n * 7919) % 23 if n % 5 else 0 for n in range(60)]
+    line = Line(NOW - timedelta(days=190), NOW, counts, 22, 700)
+    then = {
+        "device": DEVICES[0],
+        "span": span,
+        "line": line,
+        "view": View(Area.ORIGINALS, EntryPath.parse("Photos/2020 – Gaspésie"), NOW - timedelta(days=57)),
+        "is_now": False,
+        "changes": manifests,
+        "entries": [*FOLDER[:5], image(30, "Photos/sunset.jpg", removed=timedelta(days=2), removal=Removal.DELETED)],
+        "next": "c2",
+        "cursor": None,
+        "was_there": True,
+        "problem": None,
+    }
+    yield Sample("/history/1", "history.html", common("devices", **then))
+    top = {"view": View(Area.ORIGINALS, EntryPath(()), NOW), "is_now": True}
+    yield Sample("/x/history-now", "history.html", common("devices", **then | top))
+    absent = {"entries": [], "was_there": False, "next": None}
+    yield Sample("/x/history-absent", "history.html", common("devices", **then | absent))
+    refused: dict[str, Any] = {"entries": [], "next": None, "problem": str(HistoryGone(NOW - timedelta(days=190)))}
+    yield Sample("/x/history-gone", "history.html", common("devices", **then | refused), 410)
+    new: dict[str, Any] = {"span": Span(0, None, None, None), "line": None, "entries": [], "changes": [], "next": None}
+    yield Sample("/x/history-new", "history.html", common("devices", **then | top | new))
+    old = image(3, "Photos/IMG_2041.jpg", age=timedelta(days=60), removed=timedelta(days=3), removal=Removal.REPLACED)
+    moved = entry(50, "Scans/2019/a file that has a rather long name so that it does not fit on one line.pdf")
+    changed = [
+        Changed(ChangeKind.ADDED, FOLDER[0], None),
+        Changed(ChangeKind.ADDED, FOLDER[4], None),
+        Changed(ChangeKind.REPLACED, image(13, "Photos/IMG_2041.jpg"), old),
+        Changed(ChangeKind.MOVED, moved, entry(49, "Scans/a.pdf")),
+        Changed(ChangeKind.RECOVERED, FOLDER[5], None),
+        Changed(ChangeKind.REMOVED, entry(51, "Photos/\u202egpj.exe"), None),
+    ]
+    change = {
+        "device": DEVICES[0],
+        "manifest": manifests[1],
+        "changes": changed,
+        "next": "c9",
+        "cursor": None,
+        "is_last": False,
+        "before": "2026-01-01T00:00:00Z",
+        "after": "2026-01-01T00:00:01Z",
+        "undone": None,
+        "problem": None,
+    }
+    yield Sample("/history/1/411", "change.html", common("devices", **change))
+    conflicts = [Conflict("Photos/IMG_2041.jpg", Why.CHANGED_SINCE), Conflict("Scans/a.pdf", Why.NAME_TAKEN)]
+    result = CommitResult(manifests[0], 1, 0, 0, 3, [], [], [])
+    partly = change | {"undone": Undone(result, conflicts, 2)}
+    yield Sample("/x/change-undone", "change.html", common("devices", **partly))
+    purged = change | {"manifest": manifests[3], "changes": [], "next": None}
+    yield Sample("/x/change-purged", "change.html", common("devices", **purged))

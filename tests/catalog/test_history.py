@@ -146,8 +146,8 @@ async def test_a_folder_is_restored_in_place(laptop: Uploader) -> None:
     exact = await laptop.scope.restoring.restore(Wanted(laptop.device_id, Area.ORIGINALS, EntryPath(()), at, True))
     assert (exact.replaced, exact.removed) == (1, 2)
     assert await tree(laptop) == before
+    early = Wanted(laptop.device_id, Area.ORIGINALS, EntryPath.parse("d"), at - timedelta(days=1))
     with pytest.raises(NotFound):
-        early = Wanted(laptop.device_id, Area.ORIGINALS, EntryPath.parse("d"), at - timedelta(days=1))
         await laptop.scope.restoring.restore(early)
 
 

@@ -142,6 +142,15 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     assert again["manifest"] is None
     call("post", manifests, status=409, device=device, json={"entries": [{"path": "c", "digest": "1" * 64, "size": 1}]})
     call("get", manifests, status=200, device=device)
+    one = {"device": device, "sequence": done["manifest"]}
+    change = f"{device_path}/manifests/{{sequence}}"
+    at = call("get", change, status=200, **one)["at"]
+    assert call("get", f"{change}/changes", status=200, **one)["changes"]
+    undone = call("post", f"{change}/undo", status=201, **one)
+    call("post", f"{change}/undo", status=201, device=device, sequence=undone["manifest"])
+    restore = f"{device_path}/restore"
+    call("post", restore, status=200, device=device, json={"at": "2040-01-01T00:00:00Z"})
+    assert at < "2040"
     root = call("get", f"{device_path}/entries", status=200, device=device)["entries"]
     assert next(e for e in root if "path_bytes" in e)["path_bytes"] == "_y5qcGc"
 

@@ -23,6 +23,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/api/v1/devices/{device}"): {"name": "stolen"},
     ("POST", "/api/v1/devices/{device}/tokens"): {"label": "stolen"},
     ("POST", "/api/v1/devices/{device}/manifests"): {"removed": ["secret.txt"]},
+    ("POST", "/api/v1/devices/{device}/restore"): {"at": "2040-01-01T00:00:00Z"},
 }
 
 
@@ -43,7 +44,7 @@ class Victim:
 
     def address(self, operation: Operation, **replaced: str) -> str:
         ids = {"device": self.laptop.id, "entry": self.entry, "export": self.export, "token": self.token}
-        ids |= {"upload": self.upload} | replaced
+        ids |= {"upload": self.upload, "sequence": "1"} | replaced
         path = operation.path.replace("{area}", "originals").replace("{path:path}", "secret.txt")
         for name, value in ids.items():
             path = path.replace("{" + name + "}", value)
@@ -68,6 +69,7 @@ def call(client: httpx2.Client, operation: Operation, address: str) -> tuple[int
         shape.pop("request")
         return answer.status_code, shape
     fields = {"csrf_token": client.headers["X-CSRF-Token"], "base_name": "stolen", "do": "remove"}
+    fields |= {"at": "2040-01-01T00:00:00Z"}
     answer = client.request(operation.method, address, data=fields if operation.method == "POST" else None)
     text = answer.text.replace(answer.headers["x-request-id"], "")
     return answer.status_code, text
