@@ -142,7 +142,7 @@ class Backend(Protocol):
 
     def publish(self, keys: Mapping[str, str]) -> None:
         """Give sealed temporaries their keys (name → key), one after the other in this order, replacing what was there.
-        Raises `StoreFailed` if there is no such temporary, or a key's folder was not prepared."""
+        Raises `StoreFailed` if there is no such temporary, or a key's folder was not prepared where there are any."""
 
     def open(self, key: str) -> ObjectReader:
         """The object's bytes. The caller closes it."""

@@ -71,6 +71,10 @@ class LocalBackend:
         with self._guard.calls("removing the note", READ_ONLY):
             self._gate.reopen()
 
+    def check_writable(self) -> None:
+        """Raises `StoreReadOnly` while writes are refused."""
+        self._gate.check()
+
     def _noted(self) -> str | None:
         try:
             fd = os.open(READ_ONLY, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root_fd)

@@ -1,0 +1,1 @@
+"""tools/replicate: the store and its journal a second time, and the drill that restores from there."""
