@@ -1,8 +1,9 @@
 """`S3Backend`: objects in S3-compatible storage, through obstore. Passes the suite that the local folder passes.
 
-Temporaries lie in a local folder, the *spool*, until they are published: S3 has no file that grows, and none that can be
-read before it is whole. The bucket's versioning must be on: an open reader is pinned to the version that it opened, and
-the move of a very object compares versions. One program at a time writes below a prefix.
+Temporaries lie in a local folder, the *spool*, until they are published: S3 has no file that grows, and none that can
+be read before it is whole. The bucket's versioning must be on: an open reader is pinned to the version that it opened,
+and the move of a very object compares versions. One program at a time writes below a prefix, so what is held is noted
+in this process alone.
 """
 
 import stat
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import obstore
 from obstore.exceptions import BaseError
@@ -19,9 +20,12 @@ from obstore.exceptions import NotFoundError as Missing
 from obstore.store import S3Store
 
 from cas.backend import ObjectInfo, ObjectPart, ObjectReader, ObjectWriter, checked_key
-from cas.errors import BadKey, BlobMissing, BlobUnreadable, ObjectChanged, StoreFailed, StoreNotReady
+from cas.errors import BadKey, BlobMissing, BlobUnreadable, ObjectChanged, ObjectHeld, StoreFailed, StoreNotReady
 from cas.local import INCOMING, LocalBackend
 from cas.localfiles import SEALED_MODE
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta  # there for type checkers alone
 
 COPY_BYTES_MAX: Final = 5 << 30
 """What S3 copies by itself in one request; larger objects go through here."""
@@ -64,15 +68,21 @@ class S3Place:
         )
 
 
+Holders: TypeAlias = dict[str, set[int]]
+"""Key → the readers that hold it."""
+
+
 class S3Reader:
     """One version of one object."""
 
-    def __init__(self, store: S3Store, key: str, size_bytes: int, version: str | None, e_tag: str | None) -> None:
+    def __init__(self, store: S3Store, holders: "Holders", key: str, found: "ObjectMeta") -> None:
         self._store = store
+        self._holders = holders
         self._key = key
-        self.size_bytes = size_bytes
-        self.version = version
-        self.e_tag = e_tag
+        self.size_bytes = found["size"]
+        self.changed_at = found["last_modified"].timestamp()
+        self.version = found["version"]
+        self.e_tag = found["e_tag"]
 
     def read_at(self, offset: int, length: int) -> bytes:
         end = min(offset + length, self.size_bytes)
@@ -93,8 +103,11 @@ class S3Reader:
     def forget_cached(self) -> None:
         """Nothing is cached here."""
 
+    def hold(self) -> None:
+        self._holders.setdefault(self._key, set()).add(id(self))
+
     def close(self) -> None:
-        """Nothing is held."""
+        self._holders.get(self._key, set()).discard(id(self))
 
 
 class S3Backend:
@@ -102,6 +115,7 @@ class S3Backend:
 
     def __init__(self, store: S3Store, spool: Path) -> None:
         self._store = store
+        self._holders: Holders = {}
         self._spool = LocalBackend(spool)
         self._spool.prepare([])  # where temporaries lie, after whatever happened to the folder
         try:
@@ -167,6 +181,8 @@ class S3Backend:
         found = self._head(source)
         if only is not None and (not isinstance(only, S3Reader) or not _is_same(only, found)):
             raise ObjectChanged(f"{key} is another object by now", key)
+        if self._holders.get(source, set()) - {id(only)}:
+            raise ObjectHeld(f"{key} is being re-read", key)
         with self._writing(key):
             if found.size_bytes <= COPY_BYTES_MAX:
                 obstore.copy(self._store, source, target)
@@ -186,7 +202,8 @@ class S3Backend:
         return self._head(self._checked(key))
 
     def stat(self, key: str) -> ObjectInfo:
-        return ObjectInfo(key, self._head(self._checked(key)).size_bytes)
+        found = self._head(self._checked(key))
+        return ObjectInfo(key, found.size_bytes, found.changed_at)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         if prefix:
@@ -196,7 +213,7 @@ class S3Backend:
             for chunk in obstore.list(self._store, folder or None, chunk_size=LIST_CHUNK):
                 for found in chunk:
                     if found["path"].startswith(prefix):
-                        yield ObjectInfo(found["path"], found["size"])
+                        yield ObjectInfo(found["path"], found["size"], found["last_modified"].timestamp())
         except BaseError as error:
             raise StoreFailed(f"{prefix or 'the bucket'} cannot be listed: {_told(error)}", prefix) from error
 
@@ -212,7 +229,7 @@ class S3Backend:
             raise BlobMissing(f"{key} is not in the store", key) from error
         except BaseError as error:
             raise BlobUnreadable(f"{key} cannot be opened: {_told(error)}", key) from error
-        return S3Reader(self._store, key, found["size"], found["version"], found["e_tag"])
+        return S3Reader(self._store, self._holders, key, found)
 
     def _check_writable(self) -> None:
         self._spool.check_writable()

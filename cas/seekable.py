@@ -121,6 +121,20 @@ def read_table(read_at: Callable[[int, int], bytes], stored_bytes: int, size_byt
     return SeekTable(size_bytes, ends, checks)
 
 
+def plain_size(read_at: Callable[[int, int], bytes], stored_bytes: int) -> int:
+    """How many plain bytes a file of `stored_bytes` says that it holds, for those who know nothing of the blob but its
+    file; `read_table` then proves the rest. Raises `BadSeekable`."""
+    if stored_bytes < _FOOTER.size:
+        raise BadSeekable("shorter than its table")
+    frames, _, magic = _FOOTER.unpack(read_at(stored_bytes - _FOOTER.size, _FOOTER.size))
+    if magic != _SEEKABLE_MAGIC or stored_bytes < checks_bytes(frames) + table_bytes(frames):
+        raise BadSeekable("no table where it must end")
+    if frames == 0:
+        return 0
+    last = read_at(stored_bytes - _FOOTER.size - _ENTRY.size, _ENTRY.size)
+    return int((frames - 1) * FRAME_BYTES + _ENTRY.unpack(last)[1])
+
+
 def _parsed_checks(data: bytes) -> bytes:
     if _HEADER.unpack_from(data) != (_CHECKS_MAGIC, len(data) - _HEADER.size):
         raise BadSeekable("no checks where they must begin")

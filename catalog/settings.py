@@ -4,6 +4,7 @@ They live here because `web` and `tools` may both import `catalog`, and nothing 
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -62,6 +63,13 @@ class Settings:
     time_zone_default: str
     upload_bytes_max: int
     upload_expires_hours: int
+    replica: str | None
+    replica_s3_endpoint: str | None
+    replica_s3_region: str
+    replica_s3_access_key: str
+    replica_s3_secret_key: str
+    replica_spool: Path | None
+    replica_grace_days: int
     audit_key_file: Path | None
     sweep_grace_hours: int
     trash_days: int
@@ -115,6 +123,9 @@ class _Reader:
             except ValueError:
                 self.faults.append(f"{name} must be IP addresses or networks separated by commas; {part!r} is neither.")
         return found
+
+    def optional(self, name: str, is_good: Callable[[str], bool], want: str) -> str | None:
+        return self.checked(name, "", is_good, want) or None
 
     def path(self, name: str) -> Path | None:
         value = self.values.get(name, "")
@@ -171,6 +182,13 @@ def _read(r: _Reader) -> Settings:
         time_zone_default=r.checked("TIME_ZONE_DEFAULT", "America/Toronto", _is_time_zone, _ZONE),
         upload_bytes_max=r.number("UPLOAD_BYTES_MAX", 1 << 40, 1, 1 << 50),
         upload_expires_hours=r.number("UPLOAD_EXPIRES_HOURS", 24, 1, 24 * 30),
+        replica=r.optional("REPLICA", _is_replica, "an absolute path, or s3://bucket/prefix"),
+        replica_s3_endpoint=r.optional("REPLICA_S3_ENDPOINT", _is_public_url, _PUBLIC),
+        replica_s3_region=r.text("REPLICA_S3_REGION", "us-east-1"),
+        replica_s3_access_key=r.text("REPLICA_S3_ACCESS_KEY", ""),
+        replica_s3_secret_key=r.text("REPLICA_S3_SECRET_KEY", ""),
+        replica_spool=r.path("REPLICA_SPOOL"),
+        replica_grace_days=r.number("REPLICA_GRACE_DAYS", 30, 0, 3650),
         audit_key_file=r.path("AUDIT_KEY_FILE"),
         sweep_grace_hours=r.number("SWEEP_GRACE_HOURS", 24, 0, 24 * 365),
         trash_days=r.number("TRASH_DAYS", 14, 0, 365),
@@ -201,6 +219,12 @@ def _search_dir(values: Mapping[str, str]) -> str:
 
 def _is_absolute(value: str) -> bool:
     return Path(value).is_absolute()
+
+
+def _is_replica(value: str) -> bool:
+    return Path(value).is_absolute() or bool(
+        re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[0-9A-Za-z._-]+)*", value)
+    )
 
 
 def _is_secret(value: str) -> bool:

@@ -68,9 +68,7 @@ def test_a_bucket_that_is_not_there_is_named(url: str, tmp_path: Path) -> None:
         S3Backend(place.open(), tmp_path)
 
 
-def test_a_server_that_went_away_fails_requests_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_went_away_fails_requests_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cas.s3.RETRIES_MAX", 0)
     with s3_server() as url:
         backend = S3Backend(new_bucket(url).open(), tmp_path)

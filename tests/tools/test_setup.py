@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NEEDED_TO_RUN = "bubblewrap ffmpeg mariadb-client-core mariadb-server-core"
+NEEDED_TO_RUN = "bubblewrap ffmpeg mariadb-client mariadb-client-core mariadb-server-core"
 
 # Everything that the script itself uses, and nothing that it may install.
 SHELL_TOOLS = (
@@ -19,7 +19,8 @@ APT_GET = """#!/bin/sh
 echo "apt-get $* frontend=$DEBIAN_FRONTEND runlevel=$RUNLEVEL offline=$SYSTEMD_OFFLINE" >>"$CALLS"
 case "$*" in
     *update*) [ ! -e "$FOLDER/no-network" ] || { echo "E: no network here"; exit 100; } ;;
-    *install*) [ -e "$FOLDER/broken" ] || for name in mariadb-install-db mariadbd my_print_defaults ffmpeg bwrap; do
+    *install*) [ -e "$FOLDER/broken" ] || for name in mariadb-install-db mariadbd my_print_defaults mariadb-dump ffmpeg \\
+        bwrap; do
         printf '#!/bin/sh\\n' >"$FOLDER/bin/$name"; chmod +x "$FOLDER/bin/$name"
     done ;;
 esac

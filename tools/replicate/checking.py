@@ -1,23 +1,22 @@
-"""An object's bytes, checked as they flow from one backend to another: nothing that is wrong at the source gets a name in
-the replica."""
+"""An object's bytes, checked as they flow from one backend to another: nothing that is wrong at the source gets a name
+in the replica."""
 
 from collections.abc import Callable
 from typing import Final
 
-import zstandard
 from blake3 import blake3
 
 from cas.backend import ObjectReader, ObjectWriter
 from cas.digest import Digest
 from cas.errors import BadDigest, CasError, JournalBroken
 from cas.layout import BLOBS, JOURNAL, pack_of_key
-from cas.packformat import UNHASHED_BYTES
+from cas.packformat import TRAILER_BYTES, UNHASHED_BYTES, BadPack, parsed_trailer
 from cas.record import HEADERS_NAME, Header, decode_lines, decode_record, is_part_name, parsed_name
+from cas.seekable import BadSeekable, plain_size, read_table
 
 STEP_BYTES: Final = 4 << 20
 _PIECES: Final = ".pieces"
 _ZST: Final = ".zst"
-_DIGEST_BYTES: Final = 32
 
 Counted = Callable[[int], object]
 
@@ -35,10 +34,10 @@ class _Tee:
         self._counted = counted
         self._offset = 0
 
-    def read(self, length: int = -1) -> bytes:
-        """The next bytes, at most `length`; empty at the end."""
+    def read(self) -> bytes:
+        """The next bytes; empty at the end."""
         left = self._reader.size_bytes - self._offset
-        piece = self._reader.read_at(self._offset, min(left, STEP_BYTES if length < 0 else length))
+        piece = self._reader.read_at(self._offset, min(left, STEP_BYTES))
         self._offset += len(piece)
         self._writer.write(piece)
         self._counted(len(piece))
@@ -53,14 +52,14 @@ def copy_checked(key: str, reader: ObjectReader, writer: ObjectWriter, counted: 
     if pack_of_key(key) is not None:
         _check_pack(key, tee, reader.size_bytes)
     elif key.startswith(f"{BLOBS}/") and not name.endswith(_PIECES):
-        _check_blob(key, name, tee)
+        _check_blob(key, name, tee, writer, reader.size_bytes)
     elif key.startswith(f"{JOURNAL}/"):
         _check_journal(key, name, _all_of(tee))
     else:
         _all_of(tee)
 
 
-def _check_blob(key: str, name: str, tee: _Tee) -> None:
+def _check_blob(key: str, name: str, tee: _Tee, writer: ObjectWriter, stored_bytes: int) -> None:
     try:
         wanted = Digest.from_hex(name.removesuffix(_ZST))
     except BadDigest:
@@ -68,30 +67,39 @@ def _check_blob(key: str, name: str, tee: _Tee) -> None:
         return
     hasher = blake3()
     if name.endswith(_ZST):
-        _hash_decoded(key, tee, hasher)
-    while piece := tee.read():
-        hasher.update(piece) if not name.endswith(_ZST) else None
+        while tee.read():
+            pass  # decoded from what was written, with its table, in a second pass
+        _hash_frames(key, writer, stored_bytes, hasher)
+    else:
+        while piece := tee.read():
+            hasher.update(piece)
     if hasher.digest() != wanted.raw:
         raise WrongAtSource(f"{key}: its bytes hash to another digest", key)
 
 
-def _hash_decoded(key: str, tee: _Tee, hasher: blake3) -> None:
+def _hash_frames(key: str, writer: ObjectWriter, stored_bytes: int, hasher: blake3) -> None:
     try:
-        plain = zstandard.ZstdDecompressor().stream_reader(tee, read_size=1 << 20, read_across_frames=True)
-        while piece := plain.read(1 << 20):
-            hasher.update(piece)
-    except zstandard.ZstdError as error:
-        raise WrongAtSource(f"{key}: it cannot be decoded: {error}", key) from error
+        table = read_table(writer.read_at, stored_bytes, plain_size(writer.read_at, stored_bytes))
+        for frame in range(table.frames):
+            start, end = table.frame_ends[frame], table.frame_ends[frame + 1]
+            hasher.update(table.decode(frame, writer.read_at(start, end - start)))
+    except BadSeekable as error:
+        raise WrongAtSource(f"{key}: {error}", key) from error
 
 
 def _check_pack(key: str, tee: _Tee, size_bytes: int) -> None:
-    """All but the end of a pack hashes to the digest that stands in its end."""
+    """All but the end of a pack hashes to the digest that stands in its trailer."""
     hasher, end = blake3(), b""
     while piece := tee.read():
         held = end + piece
-        hasher.update(held[:-UNHASHED_BYTES])
-        end = held[-UNHASHED_BYTES:]
-    if size_bytes < UNHASHED_BYTES or hasher.digest() != end[:_DIGEST_BYTES]:
+        cut = max(len(held) - TRAILER_BYTES, 0)
+        hasher.update(held[:cut])
+        end = held[cut:]
+    try:
+        trailer = parsed_trailer(end, size_bytes)
+    except BadPack as error:
+        raise WrongAtSource(f"{key}: the pack is {error}", key) from error
+    if hasher.update(end[:-UNHASHED_BYTES]).digest() != trailer.pack_digest:
         raise WrongAtSource(f"{key}: the pack does not match its own digest", key)
 
 

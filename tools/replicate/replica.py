@@ -1,8 +1,8 @@
-"""`Replication`: one store made equal to another, object by object, in an order in which the copy is never half a store.
+"""`Replication`: one store made equal to another, object by object, so that the copy is never half a store.
 
-What always holds: an object has its name in the replica only once its bytes were checked; a record of the journal is there
-only after every blob that was durable before it; what the source no longer has goes to the replica's own trash and waits
-out a grace there; too much of that at once is taken for a mistake, and refused.
+What always holds: an object has its name in the replica only once its bytes were checked; a record of the journal is
+there only after every blob that was durable before it; what the source no longer has goes to the replica's own trash
+and waits out a grace there; too much of that at once is taken for a mistake, and refused.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,6 @@ FREE_DELETES: Final = 1_000
 DELETED_SHARE_MAX: Final = 0.1
 FAULTS_LISTED_MAX: Final = 1_000
 STATE_KEY: Final = "REPLICA"
-DUMPS: Final = "dumps"
 
 
 class TooManyDeletes(CasError):
@@ -56,6 +55,7 @@ class Replication:
         """All of it. May be stopped anywhere and run again. Raises StoreNotReady, TooManyDeletes, and what the backends
         raise; a fault of one object stops nothing."""
         store_id = self._bind()
+        self._target.prepare([])  # where temporaries lie: a new replica is an empty folder
         journal = list(self._source.list(f"{JOURNAL}/"))  # before the blobs, so that every record in it finds its blobs
         gone = [*self._copy_below(f"{BLOBS}/"), *self._copy_below(f"{PACKS}/")]
         gone += self._copy_all(iter(journal), self._target.list(f"{JOURNAL}/"))
@@ -129,7 +129,8 @@ class Replication:
         total = self.counts.same + self.counts.copied + len(gone)
         if len(gone) > max(FREE_DELETES, total * DELETED_SHARE_MAX) and not allow_many_deletes:
             raise TooManyDeletes(
-                f"{len(gone):,} of {total:,} objects are no longer at the source. If that is right, say --allow-many-deletes."
+                f"{len(gone):,} of {total:,} objects are no longer at the source."
+                " If that is right, say --allow-many-deletes."
             )
         for key in gone:
             target = f"{trash_folder(today)}/{key}"

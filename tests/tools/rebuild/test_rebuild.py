@@ -63,7 +63,7 @@ async def differences(settings: Settings) -> list[str]:
 
 async def to_process(command: list[str], given: GivenSettings) -> "subprocess.CompletedProcess[str]":
     return await asyncio.to_thread(
-        subprocess.run, command, env=given.environ, capture_output=True, text=True, check=False, timeout=120
+        subprocess.run, command, env=given.environ, capture_output=True, text=True, check=False, timeout=600
     )
 
 
