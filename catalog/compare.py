@@ -9,10 +9,12 @@ from array import array
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final, NamedTuple, TypeVar
 
+from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import id_list
 from catalog.chains import TENANT_CHAIN
 from catalog.database import Database, Row
+from catalog.recipes import derivation_key
 from catalog.replay import Chain, DeviceReplay, DeviceState, Interval, ManifestState, TenantChains, TenantState
 from catalog.values import EntryKind
 
@@ -229,6 +231,19 @@ class _DeviceComparison:
                 texts.append(f"the catalog does not have entry {interval.entry.id}")
             else:
                 texts += [f"entry {interval.entry.id}: {text}" for text in _unlike_entry(interval, row, manifests)]
+        return texts + await self._derivations(batch)
+
+    async def _derivations(self, batch: Sequence[Interval]) -> list[str]:
+        """Files whose making the catalog has forgotten."""
+        made = [(interval.entry.id, interval.entry.derivation) for interval in batch if interval.entry.derivation]
+        texts = []
+        async with self._database.reading() as tx:
+            for entry_id, fact in made:
+                key = derivation_key(Digest.from_hex(fact.source), fact.recipe, fact.version, fact.parameters)
+                if not await tx.fetch_one(
+                    "SELECT 1 FROM derivation WHERE tenant_id = %s AND key_digest = %s", (self._tenant_id, key.raw)
+                ):
+                    texts.append(f"entry {entry_id}: the catalog does not know how it was made")
         return texts
 
     async def _rows(self, ids: Sequence[int]) -> dict[int, Row]:

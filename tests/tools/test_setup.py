@@ -19,8 +19,8 @@ APT_GET = """#!/bin/sh
 echo "apt-get $* frontend=$DEBIAN_FRONTEND runlevel=$RUNLEVEL offline=$SYSTEMD_OFFLINE" >>"$CALLS"
 case "$*" in
     *update*) [ ! -e "$FOLDER/no-network" ] || { echo "E: no network here"; exit 100; } ;;
-    *install*) [ -e "$FOLDER/broken" ] || for name in mariadb-install-db mariadbd my_print_defaults mariadb-dump ffmpeg \\
-        bwrap; do
+    *install*) [ -e "$FOLDER/broken" ] ||
+        for name in mariadb-install-db mariadbd my_print_defaults mariadb-dump ffmpeg bwrap; do
         printf '#!/bin/sh\\n' >"$FOLDER/bin/$name"; chmod +x "$FOLDER/bin/$name"
     done ;;
 esac

@@ -130,12 +130,19 @@ async def test_a_change_of_one_device_that_was_never_answered_comes_back(world: 
     [record] = world.journal.records(chain)
     line = records.ManifestLine(laptop.device_id, 2, datetime.now(UTC), "user", "Olive", "never answered")
     folder = records.AddLine(900, 901, 3, "originals", b"new", "directory", 5)
-    world.journal.append(chain, 2, record.digest, records.encode([line, folder]))
+    made = records.DerivationFact(Digest.of(b"1").hex, "rotate", 1, '{"degrees":90}', datetime.now(UTC))
+    bytes_of = records.BlobFacts(Digest.of(b"1").hex, 1, 1, 2212294583, "identity")
+    copy = records.AddLine(902, 903, 3, "originals", b"copy", "file", 5, size_bytes=1, blob=bytes_of, derivation=made)
+    world.journal.append(chain, 2, record.digest, records.encode([line, folder, copy]))
     assert await differences(world.settings) == []
     settings, _, code = await rebuilt(world)
     assert code == 0
     async with database_of(settings) as database:
-        assert min((await next_ids(database)).values()) == 902
+        assert min((await next_ids(database)).values()) == 904
+        async with database.reading() as tx:
+            assert await tx.fetch_all("SELECT recipe, parameters FROM derivation") == [("rotate", '{"degrees":90}')]
+            await tx.execute("DELETE FROM derivation")
+    assert [text for text in await differences(settings) if "how it was made" in text]
 
 
 # -- what is broken is named
