@@ -6,6 +6,7 @@ from typing import Final
 from catalog import schema
 from catalog.audit_checkpoints import AuditCheckpoints
 from catalog.audit_signing import AuditKey
+from catalog.condition import Condition, read_condition
 from catalog.database import POOL_CONNECTIONS_MAX, Database
 from catalog.errors import TenantSuspended
 from catalog.records import JournalWriter
@@ -61,6 +62,10 @@ class Catalog:
     async def close(self) -> None:
         await self.searches.close()
         await self._database.close()
+
+    async def condition(self) -> Condition:
+        """How the service is, as the catalog knows it. Raises `DatabaseUnavailable`."""
+        return await read_condition(self._database)
 
     async def ready(self) -> None:
         """Raises `DatabaseUnavailable` unless the database answers."""

@@ -19,7 +19,7 @@ from web.state import services
 
 log: Final = logging.getLogger("otb.web")
 
-_JSON_PREFIXES: Final = ("/api/", "/livez", "/readyz")
+_JSON_PREFIXES: Final = ("/api/", "/livez", "/readyz", "/health.json")
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

@@ -306,6 +306,11 @@ def _clock(context: Context, value: Moment) -> str:
     return moment.astimezone(_zone(context)).strftime("%H:%M") if moment else ""
 
 
+def span(seconds: float) -> str:
+    """`5 minutes`, `3 days`; less than a minute is said so."""
+    return _span(int(seconds)) if seconds >= 60 else "less than a minute"
+
+
 def _ago(value: Moment) -> str:
     return ago_text(value, datetime.now(UTC))
 
@@ -352,6 +357,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "parts": parts,
     "run_words": run_words,
+    "span": span,
     "time_left": _time_left,
     "urlpath": urlpath,
     "urlpath_name": urlpath_name,

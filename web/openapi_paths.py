@@ -205,6 +205,16 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             "responses": {"200": _answer("Health", "It can."), "503": _answer("Health", "The database is away.")},
         }
     },
+    "/health.json": {
+        "get": {
+            "summary": "How the service and its host are; nothing about any account",
+            "security": [],
+            "responses": {
+                "200": _answer("Condition", "`status` is `ok`, or `degraded` where an operator should look."),
+                "503": _answer("Condition", "The database is away."),
+            },
+        }
+    },
     "/api/v1/openapi.json": {
         "get": {
             "summary": "This document",

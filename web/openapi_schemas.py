@@ -424,5 +424,22 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "DeviceCode": record({"device_code": TEXT}),
     "Connected": record({"token": TEXT, "device": record({"id": ID, "name": TEXT}), "tenant": TEXT}),
     "BillingStatus": record({"billing_client": TEXT, "status": {"enum": ["active", "suspended", "closed"]}}),
+    "Condition": record(
+        {
+            "status": {"enum": ["ok", "degraded", "unavailable"]},
+            "database": record({"status": TEXT, "seconds": {"type": "number"}}),
+            "uptime_seconds": COUNT,
+            "load_average": record({name: {"type": "number"} for name in ("1m", "5m", "15m")}),
+            "memory": record({"total_bytes": COUNT, "free_bytes": COUNT}),
+            "disk": record({"total_bytes": COUNT, "free_bytes": COUNT}),
+            "store": {"enum": ["ok", "read-only"]},
+        },
+        {
+            "verified": nullable(TIME),
+            "damaged_blobs": COUNT,
+            "missing_blobs": COUNT,
+            "uploads_open": COUNT,
+        },
+    ),
     "Health": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},
 }

@@ -27,6 +27,7 @@ from web import (
     pages_exports,
     pages_files,
     pages_handoff,
+    pages_health,
     pages_history,
     pages_home,
     pages_people,
@@ -44,6 +45,7 @@ _ENTRY: Final = "/api/v1/entries/{entry}"
 API: Final[tuple[Operation, ...]] = (
     open_to_all("GET", "/livez", probes.livez),
     open_to_all("GET", "/readyz", probes.readyz),
+    open_to_all("GET", "/health.json", pages_health.health_json),
     open_to_all("GET", "/api/v1/openapi.json", get_openapi),
     api("GET", "/api/v1/me", api_account.get_me),
     api("GET", "/api/v1/devices", api_devices.list_devices),
@@ -106,6 +108,8 @@ API: Final[tuple[Operation, ...]] = (
 )
 
 PAGES: Final[tuple[Operation, ...]] = (
+    open_to_all("GET", "/health", pages_health.health_page),
+    open_to_all("GET", "/metrics", pages_health.metrics),
     open_to_all("GET", "/auth/handoff", pages_handoff.handoff),
     open_to_all("POST", "/auth/handoff", pages_handoff.handoff),
     open_to_all("POST", "/sign-out", pages_home.sign_out),

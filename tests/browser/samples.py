@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
+from catalog.condition import Condition
 from catalog.errors import HistoryGone
 from catalog.history import Changed, ChangeKind, Span
 from catalog.undoing import Conflict, Undone, Why
@@ -41,6 +42,7 @@ from catalog.values import (
     UsedGrant,
 )
 from web.client_files import InstallLine
+from web.health import Health
 from web.pages_history import Line, View
 from web.pages_people import LASTS
 
@@ -57,6 +59,13 @@ class Sample:
     template: str
     context: dict[str, Any]
     status: int = 200
+
+
+def health(condition: Condition | None, *, status: str = "ok", is_store_writable: bool = True) -> Health:
+    return Health(
+        status, condition, 0.0021, is_store_writable, 3 * 86400 + 500, (0.42, 0.51, 0.6), 32 * GIB, 19 * GIB, 900 * GIB,
+        610 * GIB,
+    )  # fmt: skip
 
 
 def blob(size_bytes: int = 4_718_592) -> Blob:
@@ -261,6 +270,10 @@ def samples() -> Iterator[Sample]:
 def _ways_in() -> Iterator[Sample]:
     out = {"portal_url": PORTAL, "request_id": "7f3a91c2"}
     yield Sample("/x/sign-in", "sign_in_required.html", out, 401)
+    yield Sample("/health", "health.html", out | {"health": health(Condition(NOW - timedelta(days=3), 0, 0, 4))})
+    ailing = health(Condition(None, 2, 1, 0), status="degraded", is_store_writable=False)
+    yield Sample("/x/health-degraded", "health.html", out | {"health": ailing})
+    yield Sample("/x/health-away", "health.html", out | {"health": health(None, status="unavailable")}, 503)
     for reason in ("expired", "replayed", "forged", "wrong_audience", "suspended", "unavailable", "missing"):
         yield Sample(f"/x/refused-{reason}", "handoff_refused.html", out | {"reason": reason}, 403)
     staff = out | {"staff_name": "Sam Rivera", "csrf_token": "sample"}

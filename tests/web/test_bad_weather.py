@@ -16,6 +16,7 @@ from tests.shared.portal import sign_in
 from tests.shared.service import Service, free_port
 from tests.shared.settings import values_for, write_settings
 from tests.web.device import Device, Wire, as_sent, stored
+from tests.web.test_openapi import check
 from tests.web.tus_client import CHUNK, TUS, UPLOADS, begun, offset, send
 from tools.run.mariadb import PrivateMariaDB
 from tools.run.processes import python
@@ -107,6 +108,10 @@ def test_database_gone(exposed: Service, device: Device, own_mariadb: PrivateMar
     assert (entered.status_code, "cannot sign you in right now" in entered.text) == (503, True)
     assert httpx2.get(f"{exposed.url}/livez").status_code == 200
     assert httpx2.get(f"{exposed.url}/readyz").status_code == 503
+    away = httpx2.get(f"{exposed.url}/health.json")
+    assert (away.status_code, check(away, "get", "/health.json")["status"]) == (503, "unavailable")
+    assert httpx2.get(f"{exposed.url}/health").status_code == 503
+    assert "otb_cloud_up 0.0" in httpx2.get(f"{exposed.url}/metrics").text
     assert incoming(exposed) == []
     own_mariadb.start()
     assert device.put("after.txt", b"after").status_code == 201

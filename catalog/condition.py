@@ -1,0 +1,40 @@
+"""How the service is, as the catalog knows it. Nothing here tells of any tenant."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from catalog import clock
+from catalog.database import Database
+
+DAMAGED_COUNTED_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`damaged_blobs` and `missing_blobs` are counted up to `DAMAGED_COUNTED_MAX`."""
+
+    verified_at: datetime | None
+    """The end of the newest scrub that went through everything."""
+    damaged_blobs: int
+    missing_blobs: int
+    uploads_open: int
+    """Resumable uploads that wait or run."""
+
+
+async def read_condition(database: Database) -> Condition:
+    """Raises `DatabaseUnavailable`."""
+    async with database.reading() as tx:
+        scrub = await tx.fetch_one("SELECT MAX(finished_at) FROM scrub_run")
+        counts = []
+        for outcome in ("damaged", "missing"):
+            row = await tx.fetch_one(
+                "SELECT COUNT(*) FROM (SELECT 1 FROM verification WHERE outcome = %s LIMIT %s) some",
+                (outcome, DAMAGED_COUNTED_MAX),
+            )
+            counts.append(int(row[0]) if row else 0)
+        uploads = await tx.fetch_one("SELECT COUNT(*) FROM upload WHERE finished_at IS NULL")
+    verified_at = scrub[0] if scrub else None
+    return Condition(
+        clock.from_db(verified_at) if verified_at else None, counts[0], counts[1], int(uploads[0]) if uploads else 0
+    )

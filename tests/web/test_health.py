@@ -1,0 +1,56 @@
+"""What operators and monitors see of the service: the page, the JSON, the metrics; none of it is about anybody."""
+
+import shutil
+
+import httpx2
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from cas.local import READ_ONLY
+from tests.shared.portal import new_person, sign_in
+from tests.shared.service import Service
+from tests.web.device import Device
+from tests.web.test_openapi import check
+
+ADDRESSES = ("/health", "/health.json", "/metrics")
+
+
+def metrics_of(service: Service) -> dict[str, float]:
+    text = httpx2.get(f"{service.url}/metrics").text
+    return {sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
+def test_a_healthy_service_says_so(running: Service) -> None:
+    told = check(httpx2.get(f"{running.url}/health.json"), "get", "/health.json")
+    assert (told["status"], told["database"]["status"], told["store"]) == ("ok", "ok", "ok")
+    disk = shutil.disk_usage(running.settings.storage_root)
+    assert told["disk"]["total_bytes"] == disk.total
+    assert 0 < told["memory"]["free_bytes"] < told["memory"]["total_bytes"]
+    page = httpx2.get(f"{running.url}/health")
+    assert page.status_code == 200
+    assert "All is well" in page.text
+    found = metrics_of(running)
+    assert (found["otb_cloud_up"], found["otb_cloud_store_writable"], found["otb_cloud_damaged_blobs"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_nothing_of_anybody_is_told(running: Service, address: str) -> None:
+    person = new_person()
+    with sign_in(running.url, running.settings, person) as client:
+        laptop = Device.make(client, "a very private laptop")
+        client.put(f"{laptop.files}/a very private file.txt", content=b"private")
+    told = httpx2.get(running.url + address).text
+    for secret in (person.name, person.email, person.label, person.client, "very private"):
+        assert secret not in told
+
+
+def test_a_store_that_takes_nothing_is_told(running: Service) -> None:
+    note = running.settings.storage_root / READ_ONLY
+    note.write_text("a disk failed\n")
+    try:
+        told = httpx2.get(f"{running.url}/health.json").json()
+        assert (told["status"], told["store"]) == ("degraded", "read-only")
+        assert "Needs a look" in httpx2.get(f"{running.url}/health").text
+        assert metrics_of(running)["otb_cloud_store_writable"] == 0
+    finally:
+        note.unlink()
