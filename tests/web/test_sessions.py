@@ -21,6 +21,9 @@ CONCRETE = {
     "{name}": "x",
     "{wheel}": "otb_cloud_client-0.0-py3-none-any",
     "{upload}": "1",
+    "{job}": "1",
+    "{grant}": "1",
+    "{session}": "00112233445566778899aabbccddeeff",
 }
 
 
@@ -49,6 +52,8 @@ OPEN = {
     ("GET", "/auth/handoff"),
     ("POST", "/auth/handoff"),
     ("POST", "/sign-out"),
+    ("POST", "/support/redeem"),
+    ("POST", "/support/leave"),
     ("POST", "/api/v1/billing/status"),
     ("POST", "/api/v1/connect"),
     ("POST", "/api/v1/connect/token"),

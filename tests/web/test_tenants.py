@@ -41,10 +41,14 @@ class Victim:
         self.token = client.get(f"/api/v1/devices/{self.laptop.id}/tokens").json()["tokens"][0]["id"]
         self.upload = begun(client, 6, b"sec")
         self.export = client.post("/api/v1/exports", json={"device": self.laptop.id}).json()["export"]
+        wanted = {"reason": "Help", "seconds": 3600}
+        self.grant = client.post("/api/v1/grants", json=wanted).json()["grant"]["id"]
+        self.session = client.get("/api/v1/sessions").json()["sessions"][0]["id"]
 
     def address(self, operation: Operation, **replaced: str) -> str:
         ids = {"device": self.laptop.id, "entry": self.entry, "export": self.export, "token": self.token}
-        ids |= {"upload": self.upload, "sequence": "1"} | replaced
+        ids |= {"upload": self.upload, "grant": self.grant, "session": self.session, "job": self.entry}
+        ids |= {"sequence": "1"} | replaced
         path = operation.path.replace("{area}", "originals").replace("{path:path}", "secret.txt")
         for name, value in ids.items():
             path = path.replace("{" + name + "}", value)
@@ -79,7 +83,7 @@ def call(client: httpx2.Client, operation: Operation, address: str) -> tuple[int
 def test_ids_of_others_are_not_found(victim: Victim, join: Callable[[], httpx2.Client], operation: Operation) -> None:
     stranger = join()
     theirs = call(stranger, operation, victim.address(operation))
-    ids = dict.fromkeys(("device", "entry", "export", "token", "upload"), NEVER)
+    ids = dict.fromkeys(("device", "entry", "export", "token", "upload", "grant", "session", "job"), NEVER)
     never = call(stranger, operation, victim.address(operation, **ids))
     assert theirs == never
     assert theirs[0] == 404
