@@ -127,7 +127,8 @@ async def _lock(tx: Transaction, digests: Sequence[Digest]) -> dict[Digest, _Row
     for start in range(0, len(digests), _PER_STATEMENT):
         part = digest_list(digests[start : start + _PER_STATEMENT])
         rows = await tx.fetch_all(
-            "SELECT b.digest, b.id, b.state, v.outcome FROM `blob` b LEFT JOIN verification v ON v.blob_id = b.id"
+            "SELECT b.digest, b.id, b.state, v.outcome FROM `blob` b FORCE INDEX (digest)"
+            " LEFT JOIN verification v ON v.blob_id = b.id"
             f" WHERE b.digest IN ({part}) ORDER BY b.digest FOR UPDATE"
         )
         for digest, blob_id, state, outcome in rows:

@@ -12,7 +12,7 @@ from catalog.settings import Settings
 from tests.shared.settings import GivenSettings
 from tools.run.processes import Child, end_of, python
 
-START_SECONDS_MAX: Final = 30.0
+START_SECONDS_MAX: Final = 120.0
 
 
 class Service:

@@ -53,6 +53,7 @@ def kill_and_look(service: Service, computer: Computer, mariadb: PrivateMariaDB,
         now = possessed(computer, made)
         assert acknowledged <= now, "what was acknowledged is gone"
         acknowledged = now
+    acknowledged = settled(computer, made, acknowledged)
     left_bytes = sum(size for digest, (_, size) in made.items() if digest not in acknowledged)
 
     done = computer.upload()
@@ -96,6 +97,16 @@ def possessed(computer: Computer, made: dict[str, tuple[Path, int]]) -> set[str]
         assert answer.status_code == 200, answer.text
         missing |= set(answer.json()["missing"])
     return set(digests) - missing
+
+
+def settled(computer: Computer, made: dict[str, tuple[Path, int]], before: set[str]) -> set[str]:
+    """What the account has once nothing more of a killed client's last request arrives."""
+    while True:
+        time.sleep(2)
+        now = possessed(computer, made)
+        if now == before:
+            return now
+        before = now
 
 
 def store_is_sound(backend: Backend) -> bool:
