@@ -1,0 +1,42 @@
+"""Many entries: dropped, rebuilt and compared, with the time it took."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.shared.worlds import Computer, World
+from tests.tools.rebuild.test_rebuild import database_of, differences, rebuilt
+
+pytestmark = pytest.mark.anyio
+
+FILES_PER_MANIFEST = 20_000
+
+
+@pytest.mark.proof
+async def test_many_entries_come_back_and_compare_without_a_difference(
+    world: World, scale: Callable[[int, int], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    laptop = await Computer.make(world, await world.sign_in("maple"), "laptop")
+    left, number = scale(4_000, 1_000_000), 0
+    while left:
+        count = min(left, FILES_PER_MANIFEST)
+        files = {
+            f"Photos/{number:03}/{index % 40:02}/IMG_{index:05}.jpg": b"photo %d of %d" % (index, number)
+            for index in range(count)
+        }
+        await laptop.put_packed(files)
+        left, number = left - count, number + 1
+    started = time.monotonic()
+    settings, report, code = await rebuilt(world)
+    seconds = time.monotonic() - started
+    assert (code, report.faults) == (0, [])
+    assert report.entries >= scale(4_000, 1_000_000)
+    with capsys.disabled():
+        print(
+            f"\nrebuilt {report.entries:,} entries: {report.rate:,.0f} entries/s, with the comparison {seconds:.1f} s"
+        )
+    assert await differences(settings) == []
+    async with database_of(settings) as database, database.reading() as tx:
+        [(live,)] = await tx.fetch_all("SELECT file_count FROM device")
+    assert live == scale(4_000, 1_000_000)
