@@ -134,6 +134,21 @@ class SweepRows:
 
         return await self._database.run(work) if blob_ids else 0
 
+    async def reprieve(self) -> list[int]:
+        """Rows that are `deleting` though something refers to them, which must not be, are live again; returns their
+        ids. A file that was moved already comes back out of the trash with the next look at it."""
+
+        async def work(tx: Transaction) -> list[int]:
+            rows = await tx.fetch_all(
+                f"SELECT b.id FROM `blob` b WHERE b.state = 'deleting' AND ({is_referenced(await references(tx))})"
+            )
+            if rows:
+                ids = id_list(blob_id for (blob_id,) in rows)
+                await tx.execute(f"UPDATE `blob` SET state = 'live' WHERE id IN ({ids})")
+            return [blob_id for (blob_id,) in rows]
+
+        return await self._database.run(work)
+
     async def doomed(self, after: int = 0, limit: int = ROWS_AT_ONCE) -> list[BlobRow]:
         """Rows that are `deleting`, by this sweep or one that was interrupted, in order of id."""
         async with self._database.reading() as tx:

@@ -21,6 +21,7 @@ from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
 from catalog.renditions import RenditionWork
+from catalog.scrubbing import Scrubbing
 from catalog.sessions import TENANT_COLUMNS, Sessions, tenant_of
 from catalog.settings import Settings
 from catalog.sweep import SweepRows
@@ -40,6 +41,7 @@ class SystemScope:
         self._settings = settings
         self._journal = journal
         self.sessions = Sessions(database, settings)
+        self.scrubbing = Scrubbing(database)
         self.sweep = SweepRows(database)
         self.sweep_packs = SweepPacks(database)
         self.uploads = UploadExpiry(database)
@@ -216,12 +218,13 @@ class SystemScope:
         if outcomes:
             await self._database.run(work)
 
-    async def start_scrub(self) -> int:
-        """Begin a run of tools/verify; returns its id."""
+    async def start_scrub(self, selection: str | None = None) -> int:
+        """Begin a run of tools/verify over everything, or over a selection that the words name; returns its id."""
         now = clock.to_db(clock.now())
         async with self._database.reading() as tx:
             return await tx.insert(
-                "INSERT INTO scrub_run (started_at, updated_at, counts) VALUES (%s, %s, '{}')", (now, now)
+                "INSERT INTO scrub_run (started_at, updated_at, counts, selection) VALUES (%s, %s, '{}', %s)",
+                (now, now, selection),
             )
 
     async def checkpoint_scrub(self, run_id: int, last_blob_id: int, counts: dict[str, int]) -> None:
@@ -239,9 +242,11 @@ class SystemScope:
             await tx.execute("UPDATE scrub_run SET updated_at = %s, finished_at = %s WHERE id = %s", (now, now, run_id))
 
     async def unfinished_scrub(self) -> ScrubRun | None:
-        """The newest run, if it was interrupted."""
+        """The newest run over everything, if it was interrupted."""
         async with self._database.reading() as tx:
-            row = await tx.fetch_one(f"SELECT {_SCRUB_COLUMNS} FROM scrub_run ORDER BY id DESC LIMIT 1")
+            row = await tx.fetch_one(
+                f"SELECT {_SCRUB_COLUMNS} FROM scrub_run WHERE selection IS NULL ORDER BY id DESC LIMIT 1"
+            )
         return None if row is None or row[2] is not None else _scrub(row)
 
 

@@ -497,7 +497,7 @@ class FakeCatalog:
             assert isinstance(outcome, VerificationRecord)
             self.outcomes.setdefault(outcome.blob_id, []).append(str(outcome.outcome))
 
-    async def start_scrub(self) -> int:
+    async def start_scrub(self, selection: str | None = None) -> int:
         return 1
 
     async def checkpoint_scrub(self, run_id: int, last_blob_id: int, counts: dict[str, int]) -> None:

@@ -62,6 +62,8 @@ class BlobSweep:
 
     async def remove(self) -> None:
         """Files of `deleting` rows to the trash, then the rows. What is being re-read waits for the next sweep."""
+        for blob_id in await self._rows.reprieve():
+            self._report.alarm(f"blob {blob_id} was about to be deleted, and something refers to it: it stays")
         after = 0
         for _ in range(_ROUNDS_MAX):
             rows = await self._rows.doomed(after)

@@ -20,19 +20,26 @@ from cas.journal import Journal
 from cas.local import LocalBackend
 from cas.lock import VERIFY_LOCK_NAME, StoreLock
 from cas.store import BlobStore
+from cas.trash import Trash
 from catalog.audit_signing import AuditKey
 from catalog.catalog import Catalog
 from catalog.errors import CatalogError
 from catalog.settings import BadSettings, Settings, load_settings
+from catalog.system import SystemScope
 from tools.sizes import parse_size
 from tools.verify.audit_chain import check_audit, say_audit
 from tools.verify.chains import check_chains
+from tools.verify.idle import read_idly
 from tools.verify.indexes import check_indexes
+from tools.verify.metrics import write_metrics
 from tools.verify.orphans import find_orphans
 from tools.verify.pace import Pace, Stopped
+from tools.verify.permissions import check_permissions
 from tools.verify.progress import Progress
+from tools.verify.repair import repair
 from tools.verify.report import COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
 from tools.verify.scrub import CatalogSide, Scrub
+from tools.verify.selection import Selection, add_selections
 
 THREADS: Final = 2
 THREADS_MAX: Final = 32
@@ -41,6 +48,8 @@ THREADS_MAX: Final = 32
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 all is well, 1 damage was found, 2 it could not run (reason on stderr), 130 interrupted."""
     arguments = _parser().parse_args(argv)
+    if arguments.idle:
+        read_idly()
     try:
         return asyncio.run(_run(load_settings(), arguments))
     except (BadSettings, CasError, CatalogError, OSError) as error:
@@ -56,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_threads, default=THREADS, help=f"how many read at once (default {THREADS})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was found, as JSON")
     parser.add_argument("--audit", action="store_true", help="prove the audit's chains, and nothing else")
+    add_selections(parser)
+    parser.add_argument("--repair-from", type=Path, metavar="FOLDER", help="heal what is damaged from this copy")
+    parser.add_argument("--metrics", type=Path, metavar="FILE", help="write figures for the node exporter's collector")
+    parser.add_argument("--idle", action="store_true", help="read only while nobody else wants the disk")
     parser.add_argument("--fresh", action="store_true", help="begin anew, even if a run was interrupted")
     parser.add_argument("--progress", action="store_true", help="write progress to stderr, also without a terminal")
     return parser
@@ -100,41 +113,74 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
             await asyncio.to_thread(store.clear_incoming, await catalog.system.uploads.parts())
         # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
         lock.share(lambda: None)
-        report = await _verify(catalog.system, store, backend, arguments)
+        selection = await Selection.chosen(catalog.system, arguments)
+        report = await _verify(catalog.system, store, backend, arguments, selection)
+        if arguments.repair_from is not None and not report.interrupted:
+            await repair(catalog.system, store, Trash(backend), arguments.repair_from, report)
+        await _hand_over(catalog.system, report, arguments)
     _say(report)
     return report.exit_code
 
 
-async def _verify(side: CatalogSide, store: BlobStore, backend: LocalBackend, arguments: argparse.Namespace) -> Report:
-    report, last_blob_id = await _begun(side, store, arguments.fresh)
+async def _hand_over(system: SystemScope, report: Report, arguments: argparse.Namespace) -> None:
+    if arguments.report is not None:
+        report.write(arguments.report)
+    if arguments.metrics is not None:
+        write_metrics(arguments.metrics, report, await system.scrubbing.freshness())
+
+
+async def _verify(
+    side: SystemScope,
+    store: BlobStore,
+    backend: LocalBackend,
+    arguments: argparse.Namespace,
+    selection: Selection | None,
+) -> Report:
+    report, last_blob_id = await _begun(side, store, arguments.fresh, selection)
     pace = Pace(arguments.rate_limit)
     progress = Progress(report, pace, arguments.progress)
     _stop_on_signals(pace)
     started = time.monotonic()
     try:
-        await Scrub(side, store, pace, report, progress).run(last_blob_id, arguments.threads)
-        progress.show("looking for files that no row names")
-        await find_orphans(side, backend, pace, report)
-        progress.show("reading the indexes of packs")
-        await asyncio.to_thread(check_indexes, store, pace, report)
-        progress.show("following the journal")
-        await asyncio.to_thread(check_chains, backend, pace, report)
-        await _add_earlier_problems(side, report)
+        scrub = Scrub(side, store, pace, report, progress)
+        if selection is None:
+            await scrub.run(last_blob_id, arguments.threads)
+            await _look_at_the_rest(side, store, backend, pace, progress, report)
+        else:
+            await scrub.run_selected(selection.pages(), arguments.threads)
         await side.finish_scrub(report.run)
         report.complete = True
     except Stopped:
+        report.interrupted = True
         print("tools/verify: interrupted; the next run goes on from here", file=sys.stderr)
     finally:
         report.finished = _now()
         report.bytes_read, report.seconds = pace.bytes_read, round(time.monotonic() - started, 3)
         progress.end()
-        if arguments.report is not None:
-            report.write(arguments.report)
     return report
 
 
-async def _begun(side: CatalogSide, store: BlobStore, fresh: bool) -> tuple[Report, int]:
+async def _look_at_the_rest(
+    side: SystemScope, store: BlobStore, backend: LocalBackend, pace: Pace, progress: Progress, report: Report
+) -> None:
+    """Everything but the blobs."""
+    progress.show("looking for files that no row names")
+    await find_orphans(side, backend, pace, report)
+    progress.show("reading the indexes of packs")
+    await asyncio.to_thread(check_indexes, store, pace, report)
+    progress.show("following the journal")
+    await asyncio.to_thread(check_chains, backend, pace, report)
+    progress.show("looking at permissions")
+    await asyncio.to_thread(check_permissions, backend.root, pace, report)
+    progress.show("comparing rows")
+    report.row_faults += await side.scrubbing.disagreements()
+    await _add_earlier_problems(side, report)
+
+
+async def _begun(side: CatalogSide, store: BlobStore, fresh: bool, selection: Selection | None) -> tuple[Report, int]:
     """A new run, or the interrupted one with what it has counted; and the blob it stands at."""
+    if selection is not None:
+        return Report(store.store_id, await side.start_scrub(selection.words), _now(), selection.words), 0
     earlier = None if fresh else await side.unfinished_scrub()
     if earlier is None:
         return Report(store.store_id, await side.start_scrub(), _now()), 0
@@ -182,3 +228,9 @@ def _say(report: Report) -> None:
     print(f"journal: {report.journal_chains} chains, {report.journal_records} records")
     for fault in report.journal_faults:
         print(f"journal fault: {fault}")
+    for fault in report.row_faults:
+        print(f"rows disagree: {fault}")
+    for fault in report.permission_faults:
+        print(f"wrong permissions: {fault}")
+    for how, number in sorted(report.repaired.items()):
+        print(f"{how}: {number}")

@@ -58,9 +58,11 @@ class Report:
     store_id: str
     run: int
     started: str
+    selection: str | None = None
     finished: str | None = None
     resumed: bool = False
     complete: bool = False
+    interrupted: bool = False
     bytes_read: int = 0
     seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
@@ -73,6 +75,9 @@ class Report:
     journal_chains: int = 0
     journal_records: int = 0
     journal_faults: list[str] = field(default_factory=list)
+    row_faults: list[str] = field(default_factory=list)
+    permission_faults: list[str] = field(default_factory=list)
+    repaired: dict[str, int] = field(default_factory=dict)
 
     def count(self, outcome: Outcome) -> None:
         self.counts[outcome] = self.counts.get(outcome, 0) + 1
@@ -89,7 +94,8 @@ class Report:
 
     @property
     def has_damage(self) -> bool:
-        return bool(self.journal_faults or self.pack_faults) or any(self.counts.get(outcome) for outcome in _IS_DAMAGE)
+        faults = self.journal_faults or self.pack_faults or self.row_faults or self.permission_faults
+        return bool(faults) or any(self.counts.get(outcome) for outcome in _IS_DAMAGE)
 
     @property
     def exit_code(self) -> int:

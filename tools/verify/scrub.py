@@ -8,7 +8,7 @@ read again.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
@@ -36,7 +36,7 @@ class CatalogSide(Protocol):
     async def known_packs(self, pack_ids: Sequence[str]) -> set[str]: ...
     async def unhealthy(self, limit: int) -> list[tuple[Digest, str]]: ...
     async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None: ...
-    async def start_scrub(self) -> int: ...
+    async def start_scrub(self, selection: str | None = None) -> int: ...
     async def checkpoint_scrub(self, run_id: int, last_blob_id: int, counts: dict[str, int]) -> None: ...
     async def finish_scrub(self, run_id: int) -> None: ...
     async def unfinished_scrub(self) -> ScrubRun | None: ...
@@ -59,6 +59,12 @@ class Scrub:
         with ThreadPoolExecutor(threads, thread_name_prefix="verify") as readers:
             while rows := await self._side.blobs_after(last_blob_id, PAGE_ROWS):
                 last_blob_id = await self._page(readers, rows, last_blob_id)
+
+    async def run_selected(self, pages: AsyncIterable[Sequence[BlobRow]], threads: int) -> None:
+        """Re-read these pages of blobs. Raises `Stopped`; what was read until then is recorded."""
+        with ThreadPoolExecutor(threads, thread_name_prefix="verify") as readers:
+            async for rows in pages:
+                await self._page(readers, rows, 0)
 
     async def _page(self, readers: ThreadPoolExecutor, rows: Sequence[BlobRow], last_blob_id: int) -> int:
         loop = asyncio.get_running_loop()

@@ -505,6 +505,16 @@ async def test_a_pack_that_is_named_comes_back_out_of_the_trash_with_an_alarm(ri
     assert await rig.read("a") == data
 
 
+async def test_what_is_deleting_and_named_stays_with_an_alarm(rig: Rig) -> None:
+    """A fault that must not be: the row is `deleting`, its file is in the trash, and an entry names it."""
+    await rig.upload("a", data := fresh())
+    await rig.fetch("UPDATE `blob` SET state = 'deleting' WHERE digest = %s", Digest.of(data).raw)
+    rig.store.trash(await _blob(rig, "a"), datetime.now(UTC).date())
+    report = await rig.sweep()
+    assert len(report.alarms) == 2, "of the row, and of the file"
+    assert (await rig.state(data), await rig.read("a")) == ("live", data)
+
+
 async def test_verify_may_record_what_was_swept_meanwhile(rig: Rig) -> None:
     await rig.upload("a", data := fresh())
     row = await rig.catalog.system.blob_by_digest(Digest.of(data).raw)
