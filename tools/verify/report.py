@@ -94,7 +94,7 @@ class Report:
 
     @property
     def has_damage(self) -> bool:
-        faults = self.journal_faults or self.pack_faults or self.row_faults or self.permission_faults
+        faults = self.journal_faults or self.pack_faults or self.row_faults
         return bool(faults) or any(self.counts.get(outcome) for outcome in _IS_DAMAGE)
 
     @property
