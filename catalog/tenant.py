@@ -20,6 +20,7 @@ from catalog.purge import Purge
 from catalog.renditions import Renditions
 from catalog.restoring import Restoring
 from catalog.retention import Retentions
+from catalog.safety import Safety
 from catalog.scope import Scope
 from catalog.search import Search
 from catalog.trail import Trail
@@ -51,6 +52,7 @@ class TenantScope:
         self.purge = Purge(scope)
         self.retention = Retentions(scope)
         self.renditions = Renditions(scope)
+        self.safety = Safety(scope)
         self.search = Search(scope)
         self.trail = Trail(scope)
         self.trees = Trees(scope)

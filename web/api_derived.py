@@ -11,7 +11,7 @@ from web.answers import json_answer, no_content
 from web.bodies import read_json
 from web.limits import JOBS_MAX
 from web.parameters import cursor_of, optional_id, page_limit, parse_id, path_id, query_of
-from web.renditions import rendition_answer
+from web.renditions import rendition_or_nothing
 from web.routing import api
 from web.sessions import Caller
 from web.shapes import Json, entry_json
@@ -32,12 +32,12 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True):
 
 async def get_thumbnail(request: Request, caller: Caller) -> Response:
     entry = await caller.scope.entries.get(path_id(request, "entry"))
-    return await rendition_answer(request, caller, entry, THUMBNAIL)
+    return await rendition_or_nothing(request, caller, entry, THUMBNAIL)
 
 
 async def get_preview(request: Request, caller: Caller) -> Response:
     entry = await caller.scope.entries.get(path_id(request, "entry"))
-    return await rendition_answer(request, caller, entry, PREVIEW)
+    return await rendition_or_nothing(request, caller, entry, PREVIEW)
 
 
 async def list_derived(request: Request, caller: Caller) -> Response:

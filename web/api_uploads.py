@@ -135,11 +135,16 @@ async def patch_upload(request: Request, caller: Caller) -> Response:
 
 async def delete_upload(request: Request, caller: Caller) -> Response:
     """Stop it and forget it. A file that it became stays."""
-    held, upload_id = services(request), path_id(request, "upload")
+    await remove_upload(request, caller, path_id(request, "upload"))
+    return no_content()
+
+
+async def remove_upload(request: Request, caller: Caller, upload_id: int) -> None:
+    """Whoever writes it is stopped first. Raises `NotFound`."""
+    held = services(request)
     await caller.scope.uploads.find(upload_id)
     async with held.tus.turns.take((caller.scope.tenant.id, upload_id)):
         await _remove(held, caller, upload_id)
-    return no_content()
 
 
 def upload_json(upload: Upload) -> Json:

@@ -21,6 +21,7 @@ from jinja2.runtime import Context
 
 from catalog.names import split_extension
 from web.activity import Event, action_icon, action_words, event_bytes, event_words, run_words, runs
+from web.media import has_thumbnail, viewer_kind
 
 Moment = datetime | int | None
 """A time: aware `datetime`, or nanoseconds since 1970-01-01 UTC, or none."""
@@ -359,8 +360,10 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "run_words": run_words,
     "span": span,
     "time_left": _time_left,
+    "has_thumbnail": has_thumbnail,
     "urlpath": urlpath,
     "urlpath_name": urlpath_name,
+    "viewer_kind": viewer_kind,
     "when": _when,
 }
 

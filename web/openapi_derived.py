@@ -45,17 +45,26 @@ _CSRF: Final[Spec] = {
 _BINARY: Final[Schema] = {"type": "string", "format": "binary"}
 
 
+_QUIET: Final[Spec] = {
+    "name": "quiet",
+    "in": "query",
+    "schema": {"type": "string", "enum": ["1"]},
+    "description": "For pages that ask for many: no problem where there is none.",
+}
+
+
 def _rendition(what: str, types: tuple[str, ...]) -> Spec:
     return {
         "get": {
             "summary": what,
-            "parameters": [_ENTRY],
+            "parameters": [_ENTRY, _QUIET],
             "responses": {
                 "200": {
                     "description": "It. `ETag` is its digest.",
                     "content": {media_type: {"schema": _BINARY} for media_type in types},
                 },
                 "202": _answer("Coming", "It is being made; ask again after `Retry-After` seconds."),
+                "204": {"description": "With `quiet=1`: none will be made of it."},
                 "304": {"description": "It is what `If-None-Match` names."},
                 "404": _problem("There is no such entry, or none will be made of it."),
                 "500": _problem("The stored copy is damaged."),

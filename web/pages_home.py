@@ -1,12 +1,14 @@
 """The dashboard, and signing out."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from catalog.search import SearchQuery
-from catalog.values import DateKind, EntryKind
+from catalog.values import DateKind, Device, EntryKind
 from web.answers import see_other
 from web.bodies import Form, field, read_form
 from web.csrf import check_csrf
@@ -24,6 +26,8 @@ from web.sessions import (
 from web.state import services
 
 RECENT_SHOWN: Final = 8
+QUIET_DAYS: Final = 14
+"""Without an upload for so long, a device is shown as one to look after."""
 _RECENT_READ: Final = 40
 """Folders among them are left out."""
 
@@ -32,7 +36,22 @@ async def dashboard(request: Request, caller: Caller) -> Response:
     newest = await caller.scope.search.find(SearchQuery(by=DateKind.UPLOADED), limit=_RECENT_READ)
     recent = [entry for entry in newest.items if entry.kind is not EntryKind.DIRECTORY][:RECENT_SHOWN]
     devices = await caller.scope.devices.all()
-    return await person_page(request, caller, "dashboard.html", "home", devices=devices, recent=recent)
+    return await person_page(
+        request,
+        caller,
+        "dashboard.html",
+        "home",
+        devices=devices,
+        recent=recent,
+        assurance=await caller.scope.safety.assurance(),
+        quiet=_quiet(devices),
+    )
+
+
+def _quiet(devices: Sequence[Device]) -> set[int]:
+    """The devices that were backed up once and have not been for long."""
+    since = datetime.now(UTC) - timedelta(days=QUIET_DAYS)
+    return {device.id for device in devices if device.last_upload_at and device.last_upload_at < since}
 
 
 async def sign_out(request: Request) -> Response:

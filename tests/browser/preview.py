@@ -50,7 +50,9 @@ def create_app() -> Starlette:
 
     def shown(sample: Sample) -> Route:
         async def page(request: Request) -> Response:
-            return HTMLResponse(jinja.get_template(sample.template).render(sample.context), sample.status)
+            is_end = "cursor" in request.query_params and sample.template == "files.html"
+            context = sample.context | ({"entries": [], "next": None, "cursor": "c2"} if is_end else {})
+            return HTMLResponse(jinja.get_template(sample.template).render(context), sample.status)
 
         return Route(sample.url, page)
 
@@ -68,6 +70,7 @@ def create_app() -> Starlette:
         Route("/x/", index),
         Route("/api/v1/me", me),
         Route("/api/v1/entries/{id}/content", content),
+        Route("/api/v1/entries/{id}/thumbnail", content),
         *Uploads().routes,
         static_mount(None),
     ]

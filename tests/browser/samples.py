@@ -13,7 +13,10 @@ from cas.digest import Digest
 from catalog.condition import Condition
 from catalog.errors import HistoryGone
 from catalog.history import Changed, ChangeKind, Span
+from catalog.safety import Assurance
+from catalog.trail import Keeping, Step, What
 from catalog.undoing import Conflict, Undone, Why
+from catalog.uploads import NewUpload, Upload
 from catalog.values import (
     Area,
     AuditActor,
@@ -43,8 +46,10 @@ from catalog.values import (
 )
 from web.client_files import InstallLine
 from web.health import Health
+from web.pages_folder import SORTS
 from web.pages_history import Line, View
 from web.pages_people import LASTS
+from web.places import areas_of
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
 GIB: Final = 1 << 30
@@ -267,6 +272,10 @@ def samples() -> Iterator[Sample]:
     yield from _history()
 
 
+WELL: Final[dict[str, Any]] = {"assurance": Assurance(0, NOW - timedelta(days=2)), "quiet": set()}
+QUIET: Final[dict[str, Any]] = {"assurance": Assurance(0, None), "quiet": {2}}
+
+
 def _ways_in() -> Iterator[Sample]:
     out = {"portal_url": PORTAL, "request_id": "7f3a91c2"}
     yield Sample("/x/sign-in", "sign_in_required.html", out, 401)
@@ -294,10 +303,12 @@ def _ways_in() -> Iterator[Sample]:
     }
     yield Sample("/x/error", "error.html", common("", request_id="7f3a91c2", **missing), 404)
     recent = [row for row in FOLDER if row.kind is EntryKind.FILE]
-    yield Sample("/", "dashboard.html", common("home", devices=DEVICES, recent=recent))
-    yield Sample("/x/dashboard-new", "dashboard.html", common("home", devices=[], recent=[]))
-    yield Sample("/x/dashboard-device", "dashboard.html", common("home", devices=DEVICES[3:], recent=[]))
-    full = common("home", devices=DEVICES, recent=recent, notice={"tone": "good", "text": "Welcome back."})
+    yield Sample("/", "dashboard.html", common("home", devices=DEVICES, recent=recent, **WELL))
+    yield Sample("/x/dashboard-new", "dashboard.html", common("home", devices=[], recent=[], **WELL))
+    yield Sample("/x/dashboard-device", "dashboard.html", common("home", devices=DEVICES[3:], recent=[], **WELL))
+    bad = {"assurance": Assurance(3, None), "quiet": set()}
+    yield Sample("/x/dashboard-bad", "dashboard.html", common("home", devices=DEVICES, recent=recent, **bad))
+    full = common("home", devices=DEVICES, recent=recent, notice={"tone": "good", "text": "Welcome back."}, **QUIET)
     full["usage"] = Usage(1_000 * GIB, 1024 * GIB, 12_480, 4)
     yield Sample("/x/dashboard-full", "dashboard.html", full)
 
@@ -349,18 +360,53 @@ def _connecting() -> Iterator[Sample]:
     yield Sample("/x/connect-sign-in", "sign_in_required.html", {"portal_url": PORTAL, "comes_back": True}, 401)
 
 
+STORY: Final = [
+    Step(NOW - timedelta(hours=2), What.DOWNLOADED, "staff", "Sam Rivera"),
+    Step(NOW - timedelta(days=1), What.RENAMED, "user", "Maya Chen", 91, "DSC\u202e0001.jpg".encode()),
+    Step(NOW - timedelta(days=3), What.REPLACED, "device", "nightly", 88),
+    Step(NOW - timedelta(days=60), What.ADDED, "user", "Maya Chen", 4),
+]
+
+
+def _uploads() -> Iterator[Sample]:
+    def upload(number: int, path: str | None, size_bytes: int | None, offset_bytes: int) -> Upload:
+        wanted = NewUpload(size_bytes, 0, 1 if path else None, EntryPath.parse(path) if path else None)
+        begun, kept = NOW - timedelta(hours=3), NOW + timedelta(hours=21)
+        return Upload(number, "part", wanted, None, offset_bytes, 1, None, begun, kept, None)
+
+    under_way = [
+        upload(1, "Videos/Île-Bonaventure – the whole afternoon, uncut (4K).mov", 43 * GIB, 12 * GIB),
+        upload(2, "backup.tar", None, 3 << 20),
+        upload(3, None, GIB, 0),
+    ]
+    page: dict[str, Any] = {"devices": {device.id: device for device in DEVICES}, "device": None, "areas": []}
+    yield Sample("/uploads", "uploads.html", common("devices", **page, uploads=under_way))
+    of_one = page | {"device": DEVICES[0], "areas": areas_of(1, "tmp")}
+    yield Sample("/x/uploads-none", "uploads.html", common("devices", **of_one, uploads=[]))
+
+
 def _files() -> Iterator[Sample]:
     here = {"device": DEVICES[0], "area": "originals", "path": EntryPath.parse("Photos"), "directory_id": 9}
-    listed = {"entries": FOLDER, "next": "c2", "cursor": None, "may_upload": True}
+    listed: dict[str, Any] = {"entries": FOLDER, "next": "c2", "cursor": None, "may_upload": True, "view": "list"}
+    listed["areas"] = areas_of(1, "originals")
+    listed |= {"sorts": SORTS, "kinds": list(MediaKind), "asked": {}, "query_string": ""}
+    listed |= {"is_filtered": False, "trouble": None}
     yield Sample("/files/1/originals/Photos", "files.html", common("devices", **here, **listed))
     top = here | {"path": EntryPath(()), "directory_id": None}
     root = [entry(9, "Photos", kind=EntryKind.DIRECTORY), entry(8, "Documents", kind=EntryKind.DIRECTORY)]
     yield Sample(
         "/files/1/originals/", "files.html", common("devices", **top, **listed | {"entries": root, "next": None})
     )
-    nothing: dict[str, Any] = {"entries": [], "next": None, "cursor": None, "may_upload": True}
+    yield Sample("/x/files-gallery", "files.html", common("devices", **here, **listed | {"view": "gallery"}))
+    asked: dict[str, Any] = {"asked": {"sort": "size", "kind": "image", "from": "2024-01-01"}, "is_filtered": True}
+    yield Sample("/x/files-asked", "files.html", common("devices", **here, **listed | asked | {"query_string": "a=b"}))
+    behind = asked | {"entries": [], "next": None, "trouble": "Your files are being put in order right now."}
+    yield Sample("/x/files-behind", "files.html", common("devices", **here, **listed | behind), 503)
+    refused = {"problem": "There is a folder named “Photos” here already.", "folder_name": "Photos"}
+    yield Sample("/x/files-refused", "files.html", common("devices", **here, **listed | refused), 409)
+    nothing: dict[str, Any] = listed | {"entries": [], "next": None}
     yield Sample("/x/files-empty", "files.html", common("devices", **top, **nothing))
-    derived = top | {"area": "derived"} | nothing | {"may_upload": False}
+    derived = top | {"area": "derived"} | nothing | {"may_upload": False, "areas": areas_of(1, "derived")}
     yield Sample("/files/1/derived/", "files.html", common("devices", **derived))
     deep = here | {"path": EntryPath.parse("Photos/2020 – Gaspésie/Percé & Île-Bonaventure/RAW?/Day #3")}
     many = [image(1000 + n, f"Photos/IMG_{n:04}.jpg") for n in range(100)]
@@ -368,20 +414,27 @@ def _files() -> Iterator[Sample]:
     file = {
         "device": DEVICES[0],
         "versions": [],
-        "uploaded_by": {"actor": "Maya Chen"},
+        "places": [],
+        "keeping": Keeping(NOW - timedelta(hours=7), is_damaged=False),
+        "steps": [Step(NOW, What.ADDED, "user", "Maya Chen", 14)],
         "may_change": True,
         "preview": None,
     }
     shown = image(13, "Photos/IMG_2041.jpg")
     old = image(3, "Photos/IMG_2041.jpg", age=timedelta(days=60), removed=timedelta(days=3), removal=Removal.REPLACED)
-    with_versions = file | {"entry": shown, "preview": "image", "versions": [shown, old]}
+    with_versions = file | {"entry": shown, "preview": "image", "versions": [shown, old], "steps": STORY}
+    with_versions["places"] = [shown, image(40, "Trips/2024/<b>best</b>/IMG_2041.jpg", device="phone")]
     yield Sample("/entries/13", "entry.html", common("devices", **with_versions))
     yield Sample(
         "/x/entry-tall", "entry.html", common("devices", **with_versions | {"entry": image(21, "Photos/tall.jpg")})
     )
     yield Sample("/entries/15", "entry.html", common("devices", **file | {"entry": FOLDER[5], "preview": "video"}))
     yield Sample("/entries/16", "entry.html", common("devices", **file | {"entry": FOLDER[6], "preview": "audio"}))
-    yield Sample("/entries/17", "entry.html", common("devices", **file | {"entry": FOLDER[7]}))
+    made = file | {"entry": FOLDER[7], "preview": "made", "keeping": Keeping(None, is_damaged=False)}
+    yield Sample("/entries/17", "entry.html", common("devices", **made))
+    broken = {"preview": "text", "keeping": Keeping(None, is_damaged=True)}
+    yield Sample("/x/entry-damaged", "entry.html", common("devices", **made | broken))
+    yield from _uploads()
     held = image(30, "Photos/sunset.jpg", removed=timedelta(days=2), removal=Removal.DELETED)
     gone = {"entry": held, "gone_at": NOW + timedelta(days=28), "preview": "image", "may_change": False}
     yield Sample("/x/entry-held", "entry.html", common("devices", **file | gone))

@@ -129,6 +129,13 @@ def sign_in(page: Page, portal: Portal, name: str) -> None:
     page.wait_for_url(f"{portal.service.url}/**")
 
 
+def open_file(page: Page, name: str) -> None:
+    """To a file's own page, by way of the viewer."""
+    page.get_by_role("link", name=name).click()
+    page.get_by_role("dialog").get_by_role("link", name="All about this file").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
 @pytest.fixture(scope="module")
 def journey(browser: Browser, portal: Portal, folder: Path) -> Journey:
     window = Watched.open(browser, DESK, dark=False, scripts=True)
@@ -226,7 +233,7 @@ def test_a_single_day_finds_all_of_that_day_and_nothing_else(customer: Watched, 
 def test_a_photo_is_shown_and_comes_down_as_it_went_up(journey: Journey, customer: Watched, tmp_path: Path) -> None:
     page = customer.page
     page.goto(f"{journey.folder_url}/Photos")
-    page.get_by_role("link", name=DAWN).click()
+    open_file(page, DAWN)
     width: int = page.locator(".preview img").evaluate("async image => (await image.decode(), image.naturalWidth)")
     assert width == 640
     with page.expect_download() as download:
@@ -297,7 +304,7 @@ def test_a_rename_keeps_the_extension_and_a_taken_name_is_told(journey: Journey,
     customer.expected_statuses = {409}
     page = customer.page
     page.goto(f"{journey.folder_url}/Photos")
-    page.get_by_role("link", name="first minute.jpg").click()
+    open_file(page, "first minute.jpg")
     name = page.get_by_label("New name")
     expect(name).to_have_value("first minute")
     name.fill("the day after")
@@ -325,7 +332,7 @@ def test_a_new_version_keeps_the_old_one(journey: Journey, customer: Watched, tm
     (tmp_path / "notes.txt").write_text("second and longer")
     page.locator("[data-input=files]").set_input_files(tmp_path / "notes.txt")
     expect(page.locator("[data-detail]")).to_have_text("2 new")
-    page.locator("main").get_by_role("link", name="notes.txt").click()
+    open_file(page, "notes.txt")
     versions = page.get_by_role("region", name="Versions")
     expect(versions.get_by_role("listitem")).to_have_count(2)
     with page.expect_download() as download:
@@ -396,7 +403,8 @@ def test_every_page_of_the_account_at_every_look(journey: Journey, open_window: 
         f"/files/{journey.device}/originals/{journey.folder.name}/Photos",
         f"/files/{journey.device}/derived/",
     ]
-    addresses += ["/search", "/search?q=a", "/search?q=a&by=uploaded&kind=image", "/deleted", "/audit"]
+    addresses += ["/search", "/search?q=a", "/search?q=a&by=uploaded&kind=image", "/deleted", "/audit", "/uploads"]
+    addresses += [f"/uploads?device={journey.device}", f"/files/{journey.device}/originals/?view=gallery"]
     for width, dark in ((DESK, False), (PHONE, False), (DESK, True), (PHONE, True)):
         window = open_window(width, dark=dark, state=journey.state)
         window.page.goto(f"{journey.folder_url}/Photos")
@@ -453,7 +461,7 @@ def test_signing_out_ends_it(portal: Portal, open_window: Window) -> None:
     window.expected_statuses = {401}
     page = window.page
     sign_in(page, portal, SAMPLE_OWNER.name)
-    page.locator("details.menu summary").click()
+    page.locator(".top details.menu summary").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("Sign in"))
     page.goto(f"{portal.service.url}/audit")

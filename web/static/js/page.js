@@ -3,12 +3,19 @@
 
 import { watchConfirmations } from "./confirm.js";
 import { watchCopyButtons } from "./copy.js";
+import { watchFolderPickers } from "./folder-picker.js";
+import { watchPages } from "./pages-of-list.js";
 import { watchSelections } from "./selection.js";
+import { watchTexts } from "./text-preview.js";
+import { watchThumbnails } from "./thumbnails.js";
+import { watchViewer } from "./viewer.js";
 
 /** Show what only scripts can do, hide what they make needless. Again whenever content was put in. */
 export function reveal(root = document) {
   for (const element of root.querySelectorAll(".needs-script, [data-copy]")) element.hidden = false;
   for (const element of root.querySelectorAll("[data-hide-with-script]")) element.hidden = true;
+  watchThumbnails(root);
+  watchPages();
 }
 
 function watchMenus() {
@@ -21,6 +28,20 @@ function watchMenus() {
     if (event.key !== "Escape" || !menu) return;
     menu.open = false;
     menu.querySelector("summary").focus();
+  });
+}
+
+/** data-dialog on a button opens the dialog of that id; its data-dialog-close closes it. Without scripts it is a section. */
+function watchDialogs() {
+  for (const dialog of document.querySelectorAll("dialog[data-with-script]")) {
+    dialog.removeAttribute("open");
+    if ("open" in dialog.dataset) dialog.showModal();
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-dialog]");
+    if (button) document.getElementById(button.dataset.dialog).showModal();
+    if (event.target.closest("[data-dialog-close]") || event.target.matches("dialog[data-with-script]"))
+      event.target.closest("dialog").close();
   });
 }
 
@@ -51,7 +72,7 @@ function watchPreviews() {
     words.textContent = "This browser cannot show this file. Download it to open it.";
     media.replaceWith(words);
   };
-  for (const media of document.querySelectorAll(".preview > *")) {
+  for (const media of document.querySelectorAll(".preview > :is(img, video, audio)")) {
     if (media.error || (media.complete && media.naturalWidth === 0)) replace(media);
     else media.addEventListener("error", () => replace(media));
   }
@@ -66,6 +87,10 @@ function foldFilters() {
 watchConfirmations();
 watchCopyButtons();
 watchSelections();
+watchDialogs();
+watchFolderPickers();
+watchViewer();
+watchTexts();
 watchMenus();
 watchSelectsThatSubmit();
 watchSearchKey();
