@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,16 @@ from blake3 import blake3
 from otb_client import schedule
 from otb_client.api import Patience
 from otb_client.cache import Cache, FolderRow, Record
+from otb_client.commit import Committer
 from otb_client.errors import ApiError, ClientError, LineFailed, Stopped, UsageError
 from otb_client.excludes import rules_of
 from otb_client.history import NOTE, History, is_ours
+from otb_client.output import Output
+from otb_client.progress import Progress
 from otb_client.rate import RateLimit, parse_rate
+from otb_client.run import Run
 from otb_client.schedule import Daily, entry_for
-from otb_client.send import HEAD, Batch
+from otb_client.send import BUNDLE_TYPE, HEAD, Batch
 
 COMMAND = ["/opt/my tools/python", "-m", "otb_client", "upload"]
 AT = Daily(20, 5)
@@ -308,3 +313,45 @@ def test_the_next_run_believes_an_unbroken_row_of_its_own_alone() -> None:
     assert not is_ours([*manifests(7), *manifests(6, note="other"), *manifests(5)], known=5, pending=8)
     assert not is_ours([*manifests(7), *manifests(6, actor_kind="user"), *manifests(5)], known=5, pending=8)
     assert not is_ours(manifests(9, 8, 7), known=5, pending=9)
+
+
+# -- bundles ----------------------------------------------------------------------------------------------------------
+
+
+class Refusing:
+    """A server that refuses every request with this status."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        self.asked: list[str] = []
+
+    def request(self, _method: str, _path: str, *, headers: Mapping[str, str], **_: object) -> object:
+        self.asked.append(headers["Content-Type"])
+        raise ApiError(self.status, {})
+
+
+@pytest.mark.parametrize(("status", "times"), [(415, 1), (409, 2), (400, 2)])
+def test_a_refused_bundle_goes_in_two_steps_and_an_old_server_is_asked_once(
+    tmp_path: Path, status: int, times: int
+) -> None:
+    server = Refusing(status)
+    cache = Cache(tmp_path / "c")
+    run = Run(server, cache, Progress(Output(as_json=False)), "1", is_fresh=True, limit=None)  # type: ignore[arg-type]
+    committer = Committer(run, 0, may_remove=False)
+    batch = Batch()
+    batch.append(blake3(b"x").digest(), b"x")
+    assert [committer.bundle(batch), committer.bundle(batch)] == [None, None]
+    assert server.asked == [BUNDLE_TYPE] * times
+    assert (cache.sequence, cache.pending) == (0, 1)  # what was refused may be taken for under way, which costs nothing
+    committer.finish()
+    cache.close()
+
+
+def test_a_bundle_that_fails_for_another_reason_is_an_error(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "c")
+    run = Run(Refusing(507), cache, Progress(Output(as_json=False)), "1", is_fresh=True, limit=None)  # type: ignore[arg-type]
+    committer = Committer(run, 0, may_remove=False)
+    with pytest.raises(ApiError):
+        committer.bundle(Batch())
+    committer.finish()
+    cache.close()
