@@ -55,6 +55,7 @@ class Blobs:
 
     async def drop_expired(self) -> int:
         """Leases that ran out are gone; a bounded number at once. Returns how many."""
+        self._scope.require_customer("upload")
         return await self._scope.database.run(self._drop_expired)
 
     async def _drop_expired(self, tx: Transaction) -> int:

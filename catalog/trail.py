@@ -83,7 +83,7 @@ class Trail:
                 " ORDER BY e.added_seq DESC, e.id DESC LIMIT %s",
                 (tenant_id, entry.node_id, device_id, STEPS_MAX),
             )
-            downloads = await self._downloads(tx, [row[0] for row in rows])
+            downloads = await self._downloads(tx, [row[0] for row in rows]) if rows else []
         found = [*_steps(list(reversed(rows))), *downloads]
         return sorted(found, key=lambda step: step.at, reverse=True)
 

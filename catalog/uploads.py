@@ -256,6 +256,8 @@ class Uploads:
             parent_id = live.node_id
 
     async def _reserve(self, upload: Upload, wanted: NewUpload, others_bytes: int) -> Upload:
+        self._require_reached(upload)
+
         async def work(tx: Transaction) -> Upload:
             ledger = await lock_ledger(tx, self._scope.tenant)
             more_bytes = wanted.reserved_bytes - upload.wanted.reserved_bytes
@@ -269,6 +271,7 @@ class Uploads:
         return await self._scope.database.run(work)
 
     async def _change(self, upload: Upload, assignments: str, *values: object) -> None:
+        self._require_reached(upload)
         await self._scope.database.run(
             lambda tx: _move(tx, self._scope.tenant.id, upload, assignments, *values)
         )  # fmt: skip
@@ -280,10 +283,14 @@ class Uploads:
         if row is None:
             raise NotFound("upload")
         upload = _upload(row)
+        self._require_reached(upload)
+        return upload
+
+    def _require_reached(self, upload: Upload) -> None:
+        """Raise `NotFound` for an upload of another device than the token's."""
         only = self._scope.token_device
         if only is not None and only != (upload.wanted.device_id or upload.token_device_id):
             raise NotFound("upload")
-        return upload
 
 
 class UploadExpiry:
