@@ -570,7 +570,7 @@ def _people() -> Iterator[Sample]:
     made = {"new_grant": {"token": "otbs_Zk3v9Q1mT7xB2nW5cR8yL4pH6dJ0aF3gS1uE7iO9qKw", "grant": grants[0][0]}}
     yield Sample("/x/people-token", "people.html", common("people", **page, **made))
     wrong = {"problem": "Choose the devices that support may see, or all.", "form": {"reason": "Help", "may": "write"}}
-    yield Sample("/x/people-refused", "people.html", common("people", **page | {"grants": []}, **wrong), 400)
+    yield Sample("/x/people-refused", "people.html", common("people", **page | {"grants": []}, **wrong))
     member = {"owner": False, "people": [], "tokens": [], "grants": [], "sessions": sessions[:1]}
     yield Sample("/x/people-member", "people.html", common("people", **page | member))
     staff = common("devices", devices=DEVICES[:1], kinds=KINDS)
