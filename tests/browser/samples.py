@@ -14,6 +14,7 @@ from catalog.condition import Condition
 from catalog.errors import HistoryGone
 from catalog.history import Changed, ChangeKind, Span
 from catalog.safety import Assurance
+from catalog.search import Facets
 from catalog.trail import Keeping, Step, What
 from catalog.undoing import Conflict, Undone, Why
 from catalog.uploads import NewUpload, Upload
@@ -49,6 +50,7 @@ from web.health import Health
 from web.pages_folder import SORTS
 from web.pages_history import Line, View
 from web.pages_people import LASTS
+from web.pages_search import Choice, Year
 from web.places import areas_of
 
 NOW: Final = datetime.now(UTC).replace(microsecond=0)
@@ -443,23 +445,42 @@ def _files() -> Iterator[Sample]:
 def _finding() -> Iterator[Sample]:
     query = {"q": "", "from_day": "", "to_day": "", "by": "taken", "device": "", "area": "", "kind": ""}
     form = {"devices": DEVICES, "kinds": MEDIA_KINDS, "today": date.today(), "cursor": None, "next": None}  # noqa: DTZ011
+    form |= {"view": "list", "facets": None, "is_complete": True, "device_choices": [], "kind_choices": [], "years": []}
     blank = form | {"query": query, "asked": False, "query_string": "", "entries": []}
     yield Sample("/search", "search.html", common("search", **blank))
+    months = [
+        Choice("May", 12, "/search?q=img&from=2024-05-01&to=2024-05-31", True, 1_000),
+        Choice("March", 3, "?m", False, 250),
+    ]
     found = form | {
         "query": query | {"q": "img", "kind": "image"},
         "asked": True,
         "query_string": "q=img&kind=image",
         "entries": FOLDER[2:],
         "next": "c9",
+        "facets": Facets(1_234, False, True, {1: 1_000}, {"image": 1_234}, {"2024-05": 12}),
+        "device_choices": [Choice("laptop <b>", 1_000, "?d", False), Choice("phone", 234, "?p", False)],
+        "kind_choices": [Choice("image", 1_234, "/search?q=img", True), Choice("video", 20, "?v", False)],
+        "years": [
+            Year(Choice("2024", 15, "?y", False), months, True),
+            Year(Choice("2019", 7, "?z", False), [Choice("July", 7, "?j", False, 580)], False),
+        ],
     }
     yield Sample("/x/search-found", "search.html", common("search", **found))
+    yield Sample(
+        "/x/search-gallery", "search.html", common("search", **found | {"view": "gallery", "is_complete": False})
+    )
     none = found | {
         "entries": [],
         "next": None,
+        "facets": Facets(0, True, True, {}, {}, {}),
+        "device_choices": [],
+        "kind_choices": [],
+        "years": [],
         "query": query | {"q": "zzz <i>", "from_day": "2024-05-03", "to_day": "2024-05-03"},
     }
     yield Sample("/x/search-none", "search.html", common("search", **none))
-    wrong = none | {"problem": "30 February 2024 is not a day. Write days as 2024-02-28."}
+    wrong = none | {"problem": "30 February 2024 is not a day. Write days as 2024-02-28.", "facets": None}
     yield Sample("/x/search-wrong", "search.html", common("search", **wrong))
     held = [
         image(40 + n, f"Photos/sunset {n}.jpg", removed=timedelta(days=n + 1), removal=Removal.DELETED)
