@@ -200,6 +200,13 @@ class IndexBehind(CatalogError):
         super().__init__("Your files are being put in order right now. Sort by name without a filter meanwhile.")
 
 
+class IndexBusy(CatalogError):
+    """Another process writes the search index just now."""
+
+    def __init__(self) -> None:
+        super().__init__("A server is writing this search index right now. Try again in a moment.")
+
+
 class DatabaseUnavailable(CatalogError):
     """MariaDB cannot be reached, or gave up on the statement. Nothing was changed, unless the text says otherwise."""
 

@@ -89,6 +89,21 @@ async def purged_since(tx: Transaction, tenant_id: int, followed: dict[int, Foll
     return found
 
 
+async def changes_since(tx: Transaction, tenant_id: int, followed: dict[int, Followed]) -> int:
+    """How many entries were added and ended since, on all devices."""
+    count = 0
+    for device_id, head in (await heads(tx, tenant_id)).items():
+        since = followed[device_id].sequence if device_id in followed else 0
+        if head.sequence > since:
+            row = await tx.fetch_one(
+                "SELECT COALESCE(SUM(added + removed), 0) FROM manifest"
+                " WHERE tenant_id = %s AND device_id = %s AND sequence > %s",
+                (tenant_id, device_id, since),
+            )
+            count += int(row[0]) if row else 0
+    return count
+
+
 async def every_entry(tx: Transaction, tenant_id: int, until: dict[int, int]) -> AsyncIterator[Documents]:
     """All live entries that manifests up to these added, in order of id."""
     last = 0

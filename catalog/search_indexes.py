@@ -9,13 +9,15 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from catalog import search_feed
 from catalog.database import Database
-from catalog.errors import DatabaseUnavailable
+from catalog.errors import DatabaseUnavailable, IndexBusy
 from catalog.search_files import IndexFolder
-from catalog.search_index import TenantIndex
+from catalog.search_index import FOLD_DOCUMENTS, TenantIndex
 from catalog.values import Tenant
 
 log: Final = logging.getLogger("otb.search")
@@ -24,6 +26,17 @@ OPEN_MAX: Final = 256
 """Tenants whose index one process keeps open: each has its newest entries in memory, and its files mapped."""
 QUIET_SECONDS: Final = 2.0
 BEHIND_SECONDS_MAX: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStatus:
+    """`changes_behind`: entries added and ended since. Up to `may_be_behind` stay in the servers' memory on purpose."""
+
+    entries: int
+    segments: int
+    size_bytes: int
+    changes_behind: int
+    may_be_behind: int = FOLD_DOCUMENTS
 
 
 class SearchIndexes:
@@ -49,6 +62,28 @@ class SearchIndexes:
     def folder(self, tenant: Tenant) -> IndexFolder:
         """The tenant's files."""
         return IndexFolder(self._root / tenant.uuid)
+
+    async def status(self, tenant: Tenant) -> IndexStatus:
+        """What the tenant's files hold, whole and proven, and how far they are behind."""
+        loaded = await asyncio.to_thread(self.folder(tenant).load, tenant.time_zone)
+        state, views = loaded or (None, [])
+        async with self._database.reading() as tx:
+            behind = await search_feed.changes_since(tx, tenant.id, {} if state is None else state.followed)
+        size = sum(view.stored.size_bytes for view in views if view.stored is not None)
+        return IndexStatus(sum(view.count for view in views), len(views), size, behind)
+
+    async def rebuild(self, tenant: Tenant) -> int:
+        """Read everything again and write new files; returns the number of entries. Servers that have the index open
+        take the new files when they next write. Raises `IndexBusy`, OSError."""
+        folder = self.folder(tenant)
+        lock = await asyncio.to_thread(folder.lock)
+        if lock is None:
+            raise IndexBusy
+        with lock:
+            folder.forget()
+        index = TenantIndex(self._database, tenant, folder)
+        await index.catch_up()
+        return index.document_count
 
     def committed(self, tenant: Tenant) -> None:
         """Something of the tenant's changed. Costs next to nothing."""

@@ -228,16 +228,21 @@ def count(views: Sequence[View], wanted: Wanted) -> Counts:
 
 
 def _count_here(segment: Segment, found: _Found, wanted: Wanted, counts: Counts) -> None:
-    at = found.at
     across_devices = _and(found.base, found.kind, found.date)
     across_kinds = _and(found.base, found.device, found.date)
     across_dates = _and(found.base, found.device, found.kind)
+    slots_of: dict[int, Array] = {}
     for numbers, mask, into in (
-        (segment.device[at], across_devices, counts.devices),
-        (segment.kind[at], across_kinds, counts.kinds),
-        (segment.months(wanted.by)[at], across_dates, counts.months),
+        (segment.device, across_devices, counts.devices),
+        (segment.kind, across_kinds, counts.kinds),
+        (segment.months(wanted.by), across_dates, counts.months),
     ):
-        occurring = np.bincount(numbers if mask is None else numbers[mask])
+        if mask is not None or not isinstance(found.at, slice):
+            # Without a condition on one of the three, all three count the same.
+            if id(mask) not in slots_of:
+                slots_of[id(mask)] = found.slots(mask)
+            numbers = numbers[slots_of[id(mask)]]  # noqa: PLW2901
+        occurring = np.bincount(numbers)
         places = np.flatnonzero(occurring)
         names = segment.devices[places] if into is counts.devices else places
         into.update(dict(zip(names.tolist(), occurring[places].tolist(), strict=True)))

@@ -276,6 +276,7 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
         503, "store-busy", "Not available right now", "The storage did not answer. Try again in a moment.", _SOON
     ),
     ContentDamaged: _Rule(500, "damaged", "The stored copy is damaged"),
+    catalog.IndexBusy: _Rule(503, "index-busy", "Try again in a moment", None, _SOON),
     catalog.IndexBehind: _Rule(503, "index-behind", "Not everything is in order yet", None, _SOON),
     NotSignedIn: _Rule(401, "not-signed-in", "Sign in first"),
     ReportRefused: _Rule(403, "report-refused", "The report was not taken"),

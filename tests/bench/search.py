@@ -48,7 +48,7 @@ FILES_PER_FOLDER: Final = 200
 LARGE_FOLDER: Final = 100_000
 ENTRIES_PER_MANIFEST: Final = 5_000
 HITS: Final = 100
-_FIRST: Final = datetime(2008, 1, 1, tzinfo=UTC)
+STARTED: Final = datetime(2008, 1, 1, tzinfo=UTC)
 _WORDS: Final = {
     "people": "anna ben chloe david emma felix grace hugo iris jack kira liam mia noah olive paul",
     "things": (
@@ -85,7 +85,7 @@ KINDS: Final = (
 FILTERED: Final = (
     Kind("word, kind and year", lambda r: f"{r.choice(_PEOPLE)} kind:image on:{r.randrange(2009, 2026)}"),
     Kind("extension and size", lambda r: f"ext:{r.choice(['pdf', 'mp4', 'csv'])} size:>{r.randrange(1, 9)}M"),
-    Kind("a day alone", lambda r: f"on:{_FIRST.date() + timedelta(days=r.randrange(6_000))}"),
+    Kind("a day alone", lambda r: f"on:{STARTED.date() + timedelta(days=r.randrange(6_000))}"),
     Kind("device and common word", lambda r: f"device:{r.choice(['phone', 'laptop'])} {r.choice(['img', '20'])}"),
 )
 
@@ -136,7 +136,7 @@ class Filler:
             device = self.devices[number % len(self.devices)]
             size = LARGE_FOLDER if number == 1 and count > 4 * LARGE_FOLDER else FILES_PER_FOLDER
             folder = f"{self.chosen.choice(_THINGS)} {number:06d}" if size == FILES_PER_FOLDER else "everything"
-            at = _FIRST + timedelta(minutes=number * 9_000_000 // max(1, count // FILES_PER_FOLDER))
+            at = STARTED + timedelta(minutes=number * 9_000_000 // max(1, count // FILES_PER_FOLDER))
             node = self._take()
             directory.write(f"{self.tenant_id}\t{node}\t{device}\toriginals\t0\n")
             self._entry(entry, device, node, self.roots[device], folder, "directory", sequences[device], at)
@@ -307,7 +307,7 @@ async def browsing(scope: TenantScope, times: int) -> AsyncIterator[str]:
         yield line(f"browse: two pages of 100,000, {words}", await measured(pages, max(5, times // 2)))
 
     async def past(chosen: random.Random) -> None:
-        at = _FIRST + timedelta(days=chosen.randrange(1_000, 6_000))
+        at = STARTED + timedelta(days=chosen.randrange(1_000, 6_000))
         await scope.entries.page(laptop.id, Area.ORIGINALS, chosen.choice(folders[:50]), at=at, limit=HITS)
 
     with contextlib.suppress(Exception):

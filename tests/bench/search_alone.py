@@ -1,0 +1,115 @@
+"""The search index alone, without MariaDB, at any size: `python -m tests.bench.search_alone --entries 10000000`.
+
+Segments are filled with the names of `tests.bench.search`, written and mapped as the service does. For each kind of
+question it prints p50 and p95 of the processor's milliseconds, which a busy machine does not change, and of the
+clock's. What a page costs beside this, reading 100 rows from MariaDB, does not depend on the size.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from catalog.names import fold, media_kind
+from catalog.search_documents import KINDS as MEDIA_KINDS
+from catalog.search_documents import Documents
+from catalog.search_files import IndexFolder
+from catalog.search_match import View, Wanted, count, newest
+from catalog.search_segment import SEGMENT_DOCUMENTS_MAX, build
+from tests.bench.search import HITS, KINDS, STARTED, Kind, name_of
+
+ZONE: Final = "America/Toronto"
+
+
+def documents(first: int, number: int, of: int) -> Documents:
+    """The next entries: taken in the order of upload but for three days this way or that, as several devices send
+    them."""
+    chosen = random.Random(first)
+    span = 6_000 * 86_400 / of
+    moments = [STARTED + timedelta(seconds=(first + n) * span + chosen.randrange(6 * 86_400)) for n in range(number)]
+    names = [fold(name_of(chosen, moment).encode()).encode() for moment in moments]
+    taken = np.array([int(moment.timestamp()) for moment in moments], np.int64) * 10**9
+    ids = np.arange(first, first + number, dtype=np.int64)
+    return Documents(
+        ids, taken, taken, ids * 10**9, ids * 7_919 % 10**8, ids // 200, ids // 200 % 2 + 1,
+        np.array([MEDIA_KINDS.index(str(media_kind(name))) for name in names], np.uint8),
+        np.zeros(number, np.uint8), names,
+    )  # fmt: skip
+
+
+def measured(ask: Any, times: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of the processor and of the clock, each call's."""
+    chosen, cpu, clock = random.Random(7), [], []
+    for number in range(times + 2):
+        began, ran = time.perf_counter(), time.process_time()
+        ask(chosen)
+        if number >= 2:
+            cpu.append((time.process_time() - ran) * 1_000)
+            clock.append((time.perf_counter() - began) * 1_000)
+    return cpu, clock
+
+
+def line(name: str, cpu: Sequence[float], clock: Sequence[float]) -> str:
+    figures = [figure for taken in (cpu, clock) for figure in (statistics.median(taken), percentile(taken))]
+    return f"{name:<44} " + " ".join(f"{figure:9.2f}" for figure in figures)
+
+
+def percentile(taken: Sequence[float]) -> float:
+    return sorted(taken)[min(len(taken) - 1, len(taken) * 95 // 100)]
+
+
+def wanted(text: str) -> Wanted:
+    """The words of a question; a minus excludes, quotes hold together."""
+    if text.startswith('"'):
+        return Wanted((text.strip('"').encode(),))
+    words = text.split()
+    return Wanted(
+        tuple(word.encode() for word in words if not word.startswith("-")),
+        tuple(word[1:].encode() for word in words if word.startswith("-")),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tests.bench.search_alone", description=__doc__)
+    parser.add_argument("--entries", type=int, default=10_000_000)
+    parser.add_argument("--times", type=int, default=40)
+    parser.add_argument("--folder", type=Path, help="where the files go: some 190 bytes an entry")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="otb-bench-", dir=args.folder) as name:
+        views = filled(IndexFolder(Path(name)), args.entries)
+        print(f"{'':<44} {'cpu p50':>9} {'cpu p95':>9} {'p50 ms':>9} {'p95 ms':>9}")
+        for kind in KINDS:
+            figures = measured(lambda r, text=kind.text: newest(views, wanted(text(r)), HITS + 1), args.times)
+            print(line(f"search: {kind.name}", *figures), flush=True)
+        for kind in (*KINDS, Kind("everything", lambda _: "")):
+            figures = measured(lambda r, text=kind.text: count(views, wanted(text(r))), args.times // 4)
+            print(line(f"counts: {kind.name}", *figures), flush=True)
+    return 0
+
+
+def filled(folder: IndexFolder, entries: int) -> list[View]:
+    views, build_seconds = [], 0.0
+    lock = folder.lock()
+    if lock is None:
+        raise AssertionError("a new folder has no writer")
+    with lock:
+        for first in range(0, entries, SEGMENT_DOCUMENTS_MAX):
+            made = documents(first + 1, min(SEGMENT_DOCUMENTS_MAX, entries - first), entries)
+            ran = time.process_time()
+            views.append(folder.stored(View(build(made, ZONE))))
+            build_seconds += time.process_time() - ran
+    size = sum(file.stat().st_size for file in folder.folder.iterdir())
+    print(f"{entries:,} entries, {len(views)} segments: {build_seconds:.0f} s of CPU, {size / entries:.0f} bytes each")
+    return views
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Looks at the search indexes, and makes them again."""

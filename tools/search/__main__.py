@@ -1,0 +1,7 @@
+"""Start tools/search."""
+
+import sys
+
+from tools.search.main import main
+
+sys.exit(main())
