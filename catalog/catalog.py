@@ -6,6 +6,7 @@ from typing import Final
 from catalog import schema
 from catalog.audit_checkpoints import AuditCheckpoints
 from catalog.audit_signing import AuditKey
+from catalog.closing import Closing
 from catalog.condition import Condition, read_condition
 from catalog.database import POOL_CONNECTIONS_MAX, Database
 from catalog.errors import TenantSuspended
@@ -77,15 +78,20 @@ class Catalog:
         """The scope of a tenant that a session or a token was found for. Raises `TenantSuspended`."""
         if tenant.status != ACTIVE:
             raise TenantSuspended
-        return TenantScope(
-            Scope(
-                self._database,
-                self._journal,
-                self.searches,
-                tenant,
-                actor,
-                token_device,
-                self._settings.hold_days,
-                grant,
-            )
+        return TenantScope(self._scope(tenant, actor, token_device, grant))
+
+    def closing(self, tenant: Tenant, actor: Actor) -> Closing:
+        """What an operator closes an account with for good, once it is suspended."""
+        return Closing(self._scope(tenant, actor, None, None))
+
+    def _scope(self, tenant: Tenant, actor: Actor, token_device: int | None, grant: UsedGrant | None) -> Scope:
+        return Scope(
+            self._database,
+            self._journal,
+            self.searches,
+            tenant,
+            actor,
+            token_device,
+            self._settings.hold_days,
+            grant,
         )

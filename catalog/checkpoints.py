@@ -13,6 +13,7 @@ from typing import Final
 from cas.digest import Digest
 from catalog import clock, records
 from catalog.chains import TENANT_CHAIN, advance, chain_name, later, lock_head
+from catalog.closing import CLOSED, erase_closed
 from catalog.database import Database, Transaction
 from catalog.errors import JournalIncomplete, NotFound
 from catalog.ledger import lock_ledger
@@ -49,6 +50,9 @@ class Checkpoints:
     async def tenant(self, tenant: Tenant, names: Sequence[str], *, even_if_not_due: bool = False) -> list[Made]:
         """A checkpoint of each of the tenant's chains that is due, and what an interruption left is erased. Raises
         `JournalIncomplete`, `DatabaseUnavailable`, and what the journal raises."""
+        if tenant.status == CLOSED:
+            await erase_closed(self._journal, tenant.uuid, names)
+            return []
         heads = await self._settle(tenant, names)
         made = []
         for name in names:

@@ -87,6 +87,10 @@ class Comparison:
             "SELECT t.id, t.billing_client, t.status, t.quota_bytes, t.time_zone, l.used_bytes, l.next_id"
             " FROM tenant t JOIN ledger l ON l.tenant_id = t.id WHERE t.uuid = %s", uuid,
         )  # fmt: skip
+        if (await asyncio.to_thread(TenantState.of, chains.tenant)).is_closed:
+            if row is not None and row[2] != "closed":
+                yield Difference(row[1], "the journal says that this account was closed")
+            return
         if row is None:
             yield Difference(uuid, "the catalog does not have this account")
             return

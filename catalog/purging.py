@@ -25,7 +25,7 @@ ROWS_PER_STATEMENT: Final = 1_000
 _COUNTED: Final = (None, Removal.DELETED, Removal.REPLACED)
 """Of these an entry's bytes count in the quota; any other has a successor that counts."""
 
-_COLUMNS: Final = "id, node_id, parent_id, kind, blob_id, size_bytes, removal, added_seq, removed_at"
+DOOMED_COLUMNS: Final = "id, node_id, parent_id, kind, blob_id, size_bytes, removal, added_seq, removed_at"
 
 
 class Doomed(NamedTuple):
@@ -216,10 +216,10 @@ async def histories(tx: Transaction, tenant_id: int, node_ids: Iterable[int]) ->
     found: dict[int, list[Doomed]] = {}
     for part in parts(sorted(set(node_ids))):
         rows = await tx.fetch_all(
-            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = {tenant_id:d} AND node_id IN ({id_list(part)})"
+            f"SELECT {DOOMED_COLUMNS} FROM entry WHERE tenant_id = {tenant_id:d} AND node_id IN ({id_list(part)})"
             " ORDER BY node_id, added_seq, id"
         )
-        for entry in map(_doomed, rows):
+        for entry in map(doomed_of, rows):
             found.setdefault(entry.node_id, []).append(entry)
     return found
 
@@ -229,9 +229,9 @@ async def inside(tx: Transaction, tenant_id: int, node_ids: Iterable[int]) -> li
     found: list[Doomed] = []
     for part in parts(sorted(set(node_ids))):
         rows = await tx.fetch_all(
-            f"SELECT {_COLUMNS} FROM entry WHERE tenant_id = {tenant_id:d} AND parent_id IN ({id_list(part)})"
+            f"SELECT {DOOMED_COLUMNS} FROM entry WHERE tenant_id = {tenant_id:d} AND parent_id IN ({id_list(part)})"
         )
-        found += map(_doomed, rows)
+        found += map(doomed_of, rows)
     return found
 
 
@@ -254,7 +254,7 @@ def parts(ids: Sequence[int]) -> list[Sequence[int]]:
     return [ids[start : start + ROWS_PER_STATEMENT] for start in range(0, len(ids), ROWS_PER_STATEMENT)]
 
 
-def _doomed(row: Row) -> Doomed:
+def doomed_of(row: Row) -> Doomed:
     entry_id, node_id, parent_id, kind, blob_id, size_bytes, removal, added_seq, removed_at = row
     why = None if removal is None else Removal(removal)
     return Doomed(entry_id, node_id, parent_id, EntryKind(kind), blob_id, size_bytes, why, added_seq, removed_at)

@@ -159,6 +159,11 @@ class TenantState:
     def uuid(self) -> str:
         return self.chain.name.partition("/")[0]
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the chain ends with a tombstone: nothing of the account comes back."""
+        return self.account is not None and self.account.status == "closed"
+
     def lines(self) -> list[records.Line]:
         """The same state in as few lines as it takes."""
         found: list[records.Line] = [] if self.account is None else [self.account]
@@ -351,8 +356,11 @@ def read_tenant(journal: JournalReader, uuid: str, names: Sequence[str]) -> Tena
     own = chain_name(uuid, TENANT_CHAIN)
     if own not in names:
         raise JournalIncomplete(f"{uuid}: there are chains of devices, and none of the tenant itself.")
+    tenant = read_chain(journal, own)
+    if TenantState.of(tenant).is_closed:
+        return TenantChains(tenant, {}, [])
     devices = {device_of(name): read_chain(journal, name) for name in names if name != own}
-    return TenantChains(read_chain(journal, own), devices, _drop_half_done(devices))
+    return TenantChains(tenant, devices, _drop_half_done(devices))
 
 
 def device_of(name: str) -> int:

@@ -113,7 +113,11 @@ async def _rebuild_tenant(
     if chains is None:
         return False
     report.notes += chains.uncommitted
-    await rebuild.tenant(await asyncio.to_thread(TenantState.of, chains.tenant), chains, report.counted)
+    state = await asyncio.to_thread(TenantState.of, chains.tenant)
+    if state.is_closed:
+        report.notes.append(f"{uuid} was closed, and stays so")
+        return True
+    await rebuild.tenant(state, chains, report.counted)
     report.tenants += 1
     return True
 

@@ -11,6 +11,7 @@ from cas.journal import Journal
 from cas.local import LocalBackend
 from cas.store import BlobStore
 from catalog.catalog import Catalog
+from catalog.closing import erase_closed
 from catalog.errors import CatalogError
 from catalog.settings import BadSettings, load_settings
 from catalog.values import Actor, Tenant
@@ -42,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     quota.add_argument("size", type=parse_quota, help="e.g. 500G, 2T, or default")
     for name, text in (("suspend", "refuse every request of a tenant; files are kept"), ("resume", "let it in again")):
         commands.add_parser(name, help=text).add_argument("client", help="the billing client")
+    close = commands.add_parser("close", help="close an account for good: files, names and journal are erased")
+    close.add_argument("client", help="the billing client")
+    close.add_argument("--erase-everything", action="store_true", required=True, help="say that you mean it")
     return parser
 
 
@@ -58,6 +62,9 @@ async def _run(args: argparse.Namespace) -> None:
         match args.command:
             case "quota":
                 await system.set_quota(tenant.id, args.size, actor)
+            case "close":
+                await _close(catalog, Journal(backend), tenant, actor)
+                return
             case "suspend":
                 await system.suspend(tenant.id, actor)
             case "resume":
@@ -65,6 +72,14 @@ async def _run(args: argparse.Namespace) -> None:
         _show(await system.tenant_by_client(args.client))
     finally:
         await catalog.close()
+
+
+async def _close(catalog: Catalog, journal: Journal, tenant: Tenant, actor: Actor) -> None:
+    await catalog.system.suspend(tenant.id, actor)  # nobody adds anything from here on
+    purged = await catalog.closing(tenant, actor).run()
+    names = [name for name in journal.chains() if name.startswith(f"{tenant.uuid}/")]
+    files = await erase_closed(journal, tenant.uuid, names)
+    print(f"{tenant.billing_client}: closed; {purged:,} entries purged, {files:,} files of the journal erased")
 
 
 async def _list(catalog: Catalog) -> None:
