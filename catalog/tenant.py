@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 from catalog.audit import Audit
 from catalog.blobs import Blobs
 from catalog.connections import Approvals
+from catalog.damage import Damage
 from catalog.derived import DerivedFiles
 from catalog.devices import Devices
 from catalog.entries import Entries
@@ -39,6 +40,7 @@ class TenantScope:
         self.audit = Audit(scope)
         self.blobs = Blobs(scope)
         self.derived = DerivedFiles(scope)
+        self.damage = Damage(scope)
         self.devices = Devices(scope)
         self.entries = Entries(scope)
         self.exports = Exports(scope)

@@ -472,6 +472,14 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             *_SEARCH,
         )
     },
+    "/api/v1/damaged": {
+        "get": _get(
+            "Files whose stored copy is damaged or missing: sent again, from anywhere in the account, they are healed",
+            {"200": _answer("Entries", "Live, deleted and old ones, in the order in which they came.")},
+            _CURSOR,
+            _limit(PAGE_ITEMS_MAX),
+        )
+    },
     "/api/v1/deleted": {
         "get": _get(
             "What can be recovered",

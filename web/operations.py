@@ -23,6 +23,7 @@ from web import (
     client_files,
     pages_audit,
     pages_connect,
+    pages_damaged,
     pages_devices,
     pages_entry,
     pages_exports,
@@ -80,6 +81,7 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", "/api/v1/search", api_entries.search),
     api("GET", "/api/v1/search/facets", api_entries.search_facets),
     api("GET", "/api/v1/deleted", api_entries.list_deleted),
+    api("GET", "/api/v1/damaged", pages_damaged.list_damaged),
     api("POST", "/api/v1/entries/rename", api_entries.rename_entry),
     api("POST", "/api/v1/entries/move", api_entries.move_entries),
     api("POST", "/api/v1/entries/revert", api_entries.revert_entry),
@@ -143,7 +145,12 @@ PAGES: Final[tuple[Operation, ...]] = (
     form("/exports/{export}/again", pages_exports.repeat_export),
     form("/exports/{export}/remove", pages_exports.remove_export),
     page("/deleted", pages_files.deleted_page),
+<<<<<<< HEAD
     page("/search", pages_search.search_page),
+=======
+    page("/damaged", pages_damaged.damaged_page),
+    page("/search", pages_files.search_page),
+>>>>>>> 83a87f3 (Owners see which of their files have a damaged copy, and how to heal them)
     page("/people", pages_people.people_page),
     form("/people", pages_people.change_access),
     open_to_all("POST", "/support/redeem", pages_support.redeem),

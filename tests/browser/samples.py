@@ -491,6 +491,8 @@ def _finding() -> Iterator[Sample]:
     recovered = {"notice": {"tone": "good", "text": "2 files are back in their places."}}
     yield Sample("/deleted", "deleted.html", common("deleted", **deleted, **recovered))
     yield Sample("/x/deleted-none", "deleted.html", common("deleted", **deleted | {"entries": [], "gone_at": {}}))
+    yield Sample("/damaged", "damaged.html", common("damaged", entries=held[:2], next=None, cursor=None))
+    yield Sample("/x/damaged-none", "damaged.html", common("damaged", entries=[], next=None, cursor=None))
     events = {
         "events": EVENTS,
         "actions": ["upload", "sign_in"],

@@ -104,6 +104,8 @@ READS: Final[dict[str, Call]] = {
     "derived.known": lambda s, v: s.derived.known(v.digest, "rotate", 1, {"angle": "90"}),
     "derived.of": lambda s, v: s.derived.of(v.entry.id),
     "derived.of_many": lambda s, v: s.derived.of_many([v.entry]),
+    "damage.page": lambda s, _: s.damage.page(),
+    "damage.any": lambda s, _: s.damage.any(),
     "devices.all": lambda s, _: s.devices.all(),
     "devices.get": lambda s, v: s.devices.get(v.laptop),
     "devices.tokens": lambda s, v: s.devices.tokens(v.laptop),

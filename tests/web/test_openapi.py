@@ -155,6 +155,7 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     assert next(e for e in root if "path_bytes" in e)["path_bytes"] == "_y5qcGc"
 
     held = call("get", "/api/v1/deleted", status=200)["entries"]
+    assert call("get", "/api/v1/damaged", status=200) == {"entries": [], "next": None}
     recovered = call("post", "/api/v1/entries/recover", status=200, json={"entries": [held[0]["id"]]})
     assert recovered["recovered"] == 2
     (photo,) = call("get", f"{device_path}/entries", status=200, device=device, query={"directory": "photos"})[

@@ -1,0 +1,34 @@
+"""Damaged files: their owner sees which, nobody else does, and sending the bytes again heals them."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import httpx2
+
+from tests.shared.service import Service
+from tests.web.device import Device, bearer, stored
+from tests.web.test_downloads import damage, object_of
+
+
+def test_the_owner_sees_what_is_damaged_until_it_is_healed(
+    running: Service, owner: httpx2.Client, laptop: Device, join: Callable[[], httpx2.Client]
+) -> None:
+    content = b"precious " * 40_000
+    entry = stored(laptop, "photos/a.raw", content)
+    stored(laptop, "b.txt", b"other")
+    assert owner.get("/api/v1/damaged").json() == {"entries": [], "next": None}
+    assert "No damaged files" in owner.get("/damaged").text
+    assert "damaged" not in owner.get("/").text
+    damage(object_of(running, content), 20)
+    with suppress(httpx2.RemoteProtocolError):  # it breaks off, visibly
+        laptop.get("photos/a.raw")
+    assert [found["id"] for found in owner.get("/api/v1/damaged").json()["entries"]] == [entry]
+    assert "a.raw" in owner.get("/damaged").text
+    assert "/damaged" in owner.get("/").text, "the first page says so"
+    assert join().get("/api/v1/damaged").json()["entries"] == []
+    phone = Device.make(owner, "phone")
+    with bearer(running.url, phone.token()) as other_device:
+        assert other_device.get("/api/v1/damaged").json()["entries"] == []
+    assert phone.put("again.raw", content).status_code == 201
+    assert owner.get("/api/v1/damaged").json()["entries"] == []
+    assert laptop.get("photos/a.raw").content == content
