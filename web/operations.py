@@ -145,12 +145,8 @@ PAGES: Final[tuple[Operation, ...]] = (
     form("/exports/{export}/again", pages_exports.repeat_export),
     form("/exports/{export}/remove", pages_exports.remove_export),
     page("/deleted", pages_files.deleted_page),
-<<<<<<< HEAD
     page("/search", pages_search.search_page),
-=======
     page("/damaged", pages_damaged.damaged_page),
-    page("/search", pages_files.search_page),
->>>>>>> 83a87f3 (Owners see which of their files have a damaged copy, and how to heal them)
     page("/people", pages_people.people_page),
     form("/people", pages_people.change_access),
     open_to_all("POST", "/support/redeem", pages_support.redeem),

@@ -37,7 +37,6 @@ async def dashboard(request: Request, caller: Caller) -> Response:
     recent = [entry for entry in newest.items if entry.kind is not EntryKind.DIRECTORY][:RECENT_SHOWN]
     devices = await caller.scope.devices.all()
     return await person_page(
-<<<<<<< HEAD
         request,
         caller,
         "dashboard.html",
@@ -53,11 +52,6 @@ def _quiet(devices: Sequence[Device]) -> set[int]:
     """The devices that were backed up once and have not been for long."""
     since = datetime.now(UTC) - timedelta(days=QUIET_DAYS)
     return {device.id for device in devices if device.last_upload_at and device.last_upload_at < since}
-=======
-        request, caller, "dashboard.html", "home", devices=devices, recent=recent,
-        has_damage=await caller.scope.damage.any(),
-    )  # fmt: skip
->>>>>>> 83a87f3 (Owners see which of their files have a damaged copy, and how to heal them)
 
 
 async def sign_out(request: Request) -> Response:
