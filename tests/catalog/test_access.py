@@ -146,6 +146,7 @@ READS: Final[dict[str, Call]] = {
     "renditions.facts": lambda s, v: s.renditions.facts([v.digest]),
     "renditions.why_none": lambda s, v: s.renditions.why_none(v.digest, RECIPES["thumbnail"]),
     "retention.get": lambda s, _: s.retention.get(),
+    "safety.assurance": lambda s, _: s.safety.assurance(),
     "search.find": lambda s, _: s.search.find(SearchQuery(MARK[:6])),
     "search.facets": lambda s, _: s.search.facets(SearchQuery(MARK[:6])),
     "trail.steps": lambda s, v: s.trail.steps(v.entry),
