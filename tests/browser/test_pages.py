@@ -20,7 +20,7 @@ Window = Callable[..., Watched]
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_every_page_is_quiet_accessible_and_fits(preview: str, open_window: Window, width: int, dark: bool) -> None:
     window = open_window(width, dark=dark)
-    window.expected_statuses = {401, 403, 404, 409, 503}
+    window.expected_statuses = {400, 401, 403, 404, 409, 410, 503}
     for sample in SAMPLES:
         answer = window.page.goto(preview + sample.url)
         assert answer
