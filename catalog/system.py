@@ -27,6 +27,7 @@ from catalog.settings import Settings
 from catalog.sweep import SweepRows
 from catalog.sweep_packs import SweepPacks
 from catalog.uploads import UploadExpiry
+from catalog.usage import UsageRecords
 from catalog.values import Actor, BlobRow, ScrubRun, Tenant, VerificationRecord
 
 _SCRUB_COLUMNS: Final = "id, started_at, finished_at, last_blob_id, counts"
@@ -45,6 +46,7 @@ class SystemScope:
         self.sweep = SweepRows(database)
         self.sweep_packs = SweepPacks(database)
         self.uploads = UploadExpiry(database)
+        self.usage = UsageRecords(database)
         self.connections = Connections(database, settings, journal)
         self.billing = Billing(database, settings, journal)
         self.audit = AuditChains(database)

@@ -28,6 +28,7 @@ from catalog.trail import Trail
 from catalog.trees import Trees
 from catalog.undoing import Undoing
 from catalog.uploads import Uploads
+from catalog.usage import Usages
 from catalog.values import Actor, Tenant, Usage, UsedGrant
 
 
@@ -61,6 +62,7 @@ class TenantScope:
         self.restoring = Restoring(scope)
         self.undoing = Undoing(scope)
         self.uploads = Uploads(scope)
+        self.usages = Usages(scope)
 
     @property
     def tenant(self) -> Tenant:

@@ -29,6 +29,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export_member TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export_device TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.export_part TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.usage_day TO {user};
+GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.usage_breakdown TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.scrub_run TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.sweep_candidate TO {user};
 GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.sweep_run TO {user};

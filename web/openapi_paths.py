@@ -10,6 +10,7 @@ from catalog.connections import CODE_SECONDS, WAITING_MAX, WAITING_OF_NETWORK_MA
 from catalog.folders import FolderOrder
 from catalog.possession import LEASE_HOURS
 from catalog.search_text import TEXT_CHARACTERS_MAX
+from catalog.usage import DAYS_MAX
 from catalog.values import Area, DateKind, MediaKind
 from web.blob_frames import BLOBS_TYPE as BLOBS
 from web.bundles import BUNDLE_TYPE
@@ -550,6 +551,14 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
     "/api/v1/entries/{entry}/versions": {
         "get": _get(
             "All that stood in this entry's place", {"200": _answer("Entries", "Newest first.")} | _ABSENT, _ENTRY
+        )
+    },
+    "/api/v1/usage": {
+        "get": _get(
+            "What the account uses: by device and kind, and day by day; people only",
+            {"200": _answer("AccountUsage", "`breakdown` is null for a large account that was not counted yet.")},
+            _query("from", {"type": "string", "format": "date"}, "First day, in UTC."),
+            _query("to", {"type": "string", "format": "date"}, f"Last day, included; at most {DAYS_MAX} days."),
         )
     },
     "/api/v1/exports": {

@@ -298,6 +298,49 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "BlobStatuses": record({"blobs": list_of(ref("BlobStatus"), DIGESTS_MAX)}),
     "Missing": record({"missing": list_of(DIGEST, DIGESTS_MAX)}),
+    "AccountUsage": record(
+        {
+            "used_bytes": COUNT,
+            "quota_bytes": COUNT,
+            "file_count": COUNT,
+            "device_count": COUNT,
+            "breakdown": nullable(
+                record(
+                    {
+                        "counted": TIME,
+                        "live_bytes": COUNT,
+                        "held_bytes": COUNT,
+                        "version_bytes": COUNT,
+                        "unique_bytes": {**COUNT, "description": "Each content once, within the account."},
+                        "shared_bytes": {**COUNT, "description": "Of live content that several devices have."},
+                        "devices": list_of(
+                            record(
+                                {
+                                    "device": ID,
+                                    "name": TEXT,
+                                    "held_bytes": COUNT,
+                                    "version_bytes": COUNT,
+                                    "kinds": list_of(
+                                        record({"kind": one_of(MediaKind), "files": COUNT, "bytes": COUNT})
+                                    ),
+                                }
+                            )
+                        ),
+                    }
+                )
+            ),
+            "days": list_of(
+                record(
+                    {
+                        "day": {"type": "string", "format": "date"},
+                        "logical_bytes": COUNT,
+                        "files": COUNT,
+                        "quota_bytes": COUNT,
+                    }
+                )
+            ),
+        }
+    ),
     "NewExport": record(
         {},
         {

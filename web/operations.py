@@ -20,6 +20,7 @@ from web import (
     api_purge,
     api_tree,
     api_uploads,
+    api_usage,
     client_files,
     pages_audit,
     pages_connect,
@@ -37,6 +38,7 @@ from web import (
     pages_search,
     pages_support,
     pages_uploads,
+    pages_usage,
     probes,
 )
 from web.openapi import get_openapi
@@ -94,6 +96,7 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", f"{_ENTRY}/content", api_entries.get_content),
     api("GET", f"{_ENTRY}/versions", api_entries.list_versions),
     *api_derived.OPERATIONS,
+    api("GET", "/api/v1/usage", api_usage.get_usage),
     api("GET", "/api/v1/exports", api_exports.list_exports),
     api("POST", "/api/v1/exports", api_exports.create_export),
     api("GET", "/api/v1/exports/{export}", api_exports.get_export),
@@ -139,6 +142,7 @@ PAGES: Final[tuple[Operation, ...]] = (
     form("/history/{device}/restore", pages_history.restore_folder),
     page("/history/{device}/{sequence}", pages_history.manifest_page),
     form("/history/{device}/{sequence}/undo", pages_history.undo_manifest),
+    page("/usage", pages_usage.usage_page),
     page("/exports", pages_exports.exports_page),
     form("/exports", pages_exports.create_export),
     page("/exports/{export}", pages_exports.export_page),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from catalog.history import Changed
 from catalog.search import Facets
 from catalog.undoing import Undone
+from catalog.usage import Breakdown, UsedDay
 from catalog.values import (
     AuditEvent,
     CommitResult,
@@ -206,6 +207,45 @@ def session_json(session: OpenSession, here: str) -> Json:
         "seen": moment_text(session.seen_at),
         "expires": moment_text(session.expires_at),
         "current": session.id == here,
+    }
+
+
+def account_usage_json(usage: Usage, breakdown: Breakdown | None, days: Sequence[UsedDay]) -> Json:
+    """`breakdown` is null for a large account that was not counted yet."""
+    return usage_json(usage) | {
+        "breakdown": None if breakdown is None else _breakdown_json(breakdown),
+        "days": [
+            {
+                "day": used.day.isoformat(),
+                "logical_bytes": used.logical_bytes,
+                "files": used.file_count,
+                "quota_bytes": used.quota_bytes,
+            }
+            for used in days
+        ],
+    }
+
+
+def _breakdown_json(breakdown: Breakdown) -> Json:
+    return {
+        "counted": moment_text(breakdown.taken_at),
+        "live_bytes": breakdown.live_bytes,
+        "held_bytes": breakdown.held_bytes,
+        "version_bytes": breakdown.version_bytes,
+        "unique_bytes": breakdown.unique_bytes,
+        "shared_bytes": breakdown.shared_bytes,
+        "devices": [
+            {
+                "device": str(device.id),
+                "name": device.name,
+                "held_bytes": device.held_bytes,
+                "version_bytes": device.version_bytes,
+                "kinds": [
+                    {"kind": share.kind, "files": share.files, "bytes": share.size_bytes} for share in device.kinds
+                ],
+            }
+            for device in breakdown.devices
+        ],
     }
 
 

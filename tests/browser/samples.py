@@ -18,6 +18,7 @@ from catalog.search import Facets
 from catalog.trail import Keeping, Step, What
 from catalog.undoing import Conflict, Undone, Why
 from catalog.uploads import NewUpload, Upload
+from catalog.usage import Breakdown, DeviceShare, KindShare, UsedDay
 from catalog.values import (
     Area,
     AuditActor,
@@ -272,6 +273,7 @@ def samples() -> Iterator[Sample]:
     yield from _exports()
     yield from _people()
     yield from _history()
+    yield from _usage()
 
 
 WELL: Final[dict[str, Any]] = {"assurance": Assurance(0, NOW - timedelta(days=2)), "quiet": set()}
@@ -668,3 +670,23 @@ def _history() -> Iterator[Sample]:
     yield Sample("/x/change-undone", "change.html", common("devices", **partly))
     purged = change | {"manifest": manifests[3], "changes": [], "next": None}
     yield Sample("/x/change-purged", "change.html", common("devices", **purged))
+
+
+def _usage() -> Iterator[Sample]:
+    kinds = [
+        KindShare(MediaKind.IMAGE, 8_100, 150 * GIB),
+        KindShare(MediaKind.VIDEO, 240, 54 * GIB),
+        KindShare(MediaKind.DOCUMENT, 870, 8 * GIB),
+    ]
+    devices = [
+        DeviceShare(1, "laptop", kinds, 3 * GIB, 11 * GIB),
+        DeviceShare(2, "Maya’s phone", [KindShare(MediaKind.IMAGE, 3_000, 64 * GIB)], 0, 0),
+        DeviceShare(3, "a device with a name that is rather long", [KindShare(MediaKind.OTHER, 146, 31 * GIB)]),
+    ]
+    breakdown = Breakdown(NOW - timedelta(minutes=3), devices, 300 * GIB, 22 * GIB)
+    today = NOW.date()
+    days = [UsedDay(today - timedelta(days=29 - n), (280 + n) * GIB, 12_000 + n, 1024 * GIB) for n in range(30)]
+    yield Sample("/usage", "usage.html", common("usage", breakdown=breakdown, days=days))
+    full = common("usage", breakdown=None, days=[])
+    full["usage"] = Usage(used_bytes=1024 * GIB, quota_bytes=1024 * GIB, file_count=5_000_000, device_count=2)
+    yield Sample("/x/usage-full", "usage.html", full)

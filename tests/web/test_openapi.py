@@ -173,6 +173,8 @@ def test_answers_are_as_described(owner: httpx2.Client, running: Service, call: 
     assert renamed["entries"][0]["name"] == "renamed.jpg"
     export = call("post", "/api/v1/exports", status=201, json={"device": device, "directory": "sorted"})
     call("get", "/api/v1/exports", status=200)
+    assert call("get", "/api/v1/usage", status=200)["breakdown"]["devices"]
+    call("get", "/api/v1/usage", status=400, query={"from": "2024-02-02", "to": "2024-02-01"})
     call("get", "/api/v1/exports/{export}", status=200, export=export["export"])
     spare = call("post", "/api/v1/exports", status=201, json={"again": export["export"]})
     call("delete", "/api/v1/exports/{export}", status=204, export=spare["export"])
