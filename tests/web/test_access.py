@@ -91,6 +91,8 @@ ROWS: Final[dict[str, Row]] = {
     "GET /api/v1/jobs/{job}/log": Row(404, 404, 404, 404, 403, 401),
     "POST /api/v1/jobs/{job}/retry": Row(404, 404, 404, 404, 403, 401),
     "POST /api/v1/jobs/{job}/cancel": Row(404, 404, 404, 404, 403, 401),
+    "GET /api/v1/usage": Row(200, 200, 403, 403, 403, 401),
+    "GET /usage": Row(200, 200, 401, 403, 403, 401),
     "GET /api/v1/exports": Row(200, 200, 200, 403, 403, 401),
     "POST /api/v1/exports": Row(404, 404, 404, 404, 403, 401),
     "GET /api/v1/exports/{export}": Row(404, 200, 404, 403, 403, 401),
