@@ -1,6 +1,8 @@
 """Entries: reading what a device holds, now or at a moment, and what was deleted; and changing it by entry."""
 
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,7 +20,7 @@ from catalog.changes import (
 from catalog.commit import commit
 from catalog.database import Row, Transaction
 from catalog.errors import BadRequest, Conflict, HistoryGone, NameTaken, NotFound, TooMany
-from catalog.names import media_type, split_extension
+from catalog.names import fold, media_type, split_extension
 from catalog.paths import directory_paths, root_id
 from catalog.scope import Scope
 from catalog.values import (
@@ -34,6 +36,9 @@ from catalog.values import (
 )
 
 PAGE_MAX: Final = 1_000
+HELD_TEXT_CHARACTERS_MAX: Final = 200
+HELD_WORDS_MAX: Final = 10
+_LIKE_SPECIAL: Final = re.compile(r"([%_\\])")
 ENTRIES_PER_REQUEST_MAX: Final = 10_000
 
 ENTRY_COLUMNS: Final = (
@@ -75,6 +80,15 @@ def _entry(row: Row, parents: dict[int, EntryPath]) -> Entry:
         removed_at=None if removed_at is None else clock.from_db(removed_at),
         removal=None if removal is None else Removal(removal),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFilter:
+    """What of the deleted is wanted: all conditions hold together. `text`: words, each any part of the name."""
+
+    text: str = ""
+    device_id: int | None = None
+    media_kind: MediaKind | None = None
 
 
 async def entries_of(tx: Transaction, tenant_id: int, rows: Sequence[Row], until: int | None = None) -> list[Entry]:
@@ -144,8 +158,9 @@ class Entries:
         return Page(items, cursors.encode(rows[limit - 1][7], rows[limit - 1][-1], rows[limit - 1][0])
                     if len(rows) > limit else None)  # fmt: skip
 
-    async def held(self, cursor: str | None = None, limit: int = 200) -> Page[Entry]:
-        """What was deleted and can be recovered, newest first; what went along with a folder is inside it."""
+    async def held(self, cursor: str | None = None, limit: int = 200, only: HeldFilter | None = None) -> Page[Entry]:
+        """What was deleted and can be recovered, newest first; what went along with a folder is inside it. Raises
+        `NotFound` for a device out of reach."""
         _check_limit(limit)
         sql = (
             f"SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.tenant_id = %s AND e.removal = 'deleted'"
@@ -154,6 +169,9 @@ class Entries:
         )
         sql += self._scope.within("e.device_id")
         params: list[object] = [self._scope.tenant.id]
+        for condition, value in self._kept_to(only or HeldFilter()):
+            sql += f" AND {condition}"
+            params.append(value)
         if cursor:
             at, last_id = cursors.decode(cursor, int, int)
             moment = clock.from_microseconds(int(at))
@@ -166,6 +184,18 @@ class Entries:
             items = await entries_of(tx, self._scope.tenant.id, rows[:limit])
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(items, cursors.encode(clock.microseconds(last[15]), last[0]) if last else None)
+
+    def _kept_to(self, only: HeldFilter) -> list[tuple[str, object]]:
+        """The filter's conditions on `e`, with the value of each."""
+        found: list[tuple[str, object]] = [
+            ("e.name_fold LIKE %s", "%" + _LIKE_SPECIAL.sub(r"\\\1", fold(word.encode("utf-8", "replace"))) + "%")
+            for word in only.text[:HELD_TEXT_CHARACTERS_MAX].split()[:HELD_WORDS_MAX]
+        ]
+        if only.device_id is not None:
+            found.append(("e.device_id = %s", self._scope.reach(only.device_id)))
+        if only.media_kind is not None:
+            found.append(("e.kind = 'file' AND e.media_kind = %s", str(only.media_kind)))
+        return found
 
     def held_until(self, entry: Entry) -> datetime | None:
         """When the hold of a deleted entry ends; None for any other."""

@@ -23,6 +23,7 @@ _GOOD: Final = {
     "token_revoked": ("The token was revoked.", "The token was revoked."),
     "connected": ("Approved. The computer finishes connecting by itself in a few seconds.",) * 2,
     "connection_refused": ("Refused. That computer gets nothing.",) * 2,
+    "purged": ("One file was deleted for good.", "{:,} files were deleted for good."),
     "undone": ("Undone. This is the change that did it.",) * 2,
     "restored": ("One item was brought back to how it was.", "{:,} items were brought back to how they were."),
     "restored_nothing": ("Everything is already as it was then.",) * 2,

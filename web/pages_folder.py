@@ -139,15 +139,6 @@ async def delete_entries(request: Request, caller: Caller, fields: Form) -> Resp
     return with_notice(see_other(back_of(fields)), settings, "deleted", len(ids))
 
 
-async def recover_entries(request: Request, caller: Caller, fields: Form) -> Response:
-    """Out of the hold, and back to the page."""
-    ids, settings = await chosen(caller, fields), services(request).settings
-    if not ids:
-        return with_notice(see_other(back_of(fields)), settings, "choose")
-    await caller.scope.entries.recover(ids)
-    return with_notice(see_other(back_of(fields)), settings, "recovered", len(ids))
-
-
 def _as_wanted(query: Form) -> FolderView:
     """How the page's own query wants the folder. Raises `BadRequest`."""
     order, _, is_falling = field(query, "sort").partition("-")

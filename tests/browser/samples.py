@@ -490,6 +490,8 @@ def _finding() -> Iterator[Sample]:
     ]
     left = {row.id: NOW + timedelta(days=28, hours=-117 * n) for n, row in enumerate(held)}
     deleted = {"entries": held, "hold_days": 30, "gone_at": left, "next": None, "cursor": None}
+    deleted |= {"asked": {"q": "", "device": "", "kind": ""}, "query_string": "", "devices": DEVICES}
+    deleted |= {"kinds": MEDIA_KINDS, "may_purge": True}
     recovered = {"notice": {"tone": "good", "text": "2 files are back in their places."}}
     yield Sample("/deleted", "deleted.html", common("deleted", **deleted, **recovered))
     yield Sample("/x/deleted-none", "deleted.html", common("deleted", **deleted | {"entries": [], "gone_at": {}}))

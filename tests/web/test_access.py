@@ -121,6 +121,7 @@ ROWS: Final[dict[str, Row]] = {
     "POST /entries/delete": Row(404, 404, 401, 404, 403, 401),
     "POST /entries/move": Row(404, 404, 401, 404, 403, 401),
     "POST /entries/recover": Row(404, 404, 401, 404, 403, 401),
+    "POST /entries/purge": Row(404, 403, 401, 403, 403, 401),
     "POST /entries/{entry}/rename": Row(404, 404, 401, 404, 403, 401),
     "POST /entries/{entry}/revert": Row(404, 404, 401, 404, 403, 401),
     "GET /exports": Row(200, 200, 401, 403, 403, 401),
