@@ -182,6 +182,7 @@ FORMS: Final[dict[str, dict[str, str]]] = {
     "POST /entries/recover": {"entry": "{entry}"},
     "POST /entries/{entry}/rename": {"base_name": "stolen"},
     "POST /exports": {"entry": "{entry}"},
+    "POST /entries/purge": {"entry": "{entry}"},
     "POST /history/{device}/restore": {"at": "2030-01-01T00:00:00Z", "area": "originals"},
     "POST /people": {"do": "end_grant", "grant": "{grant}"},
     "POST /connect": {"do": "approve", "code": "BCDF-GHJK", "device": "new"},
