@@ -386,13 +386,13 @@ def test_the_activity_tells_it_all(journey: Journey, customer: Watched) -> None:
     page.goto(f"{journey.url}/audit")
     expect(page.locator("main")).to_contain_text(EMPTY_OWNER.name)
     expect(page.locator("main")).to_contain_text("127.0.0.1")
-    page.get_by_label("Show").select_option("sign_in")
-    page.wait_for_url("**/audit?action=sign_in")
+    page.get_by_label("What", exact=True).select_option("sign_in")
+    page.wait_for_url("**/audit?action=sign_in*")
     expect(page.get_by_text("Signed in").first).to_be_visible()
     for action in ("upload", "device.create"):
         page.goto(f"{journey.url}/audit?action={action}")
         expect(page.locator(".event").first).to_be_visible()
-    page.get_by_label("Show").select_option("device.create")
+    page.get_by_label("What", exact=True).select_option("device.create")
     expect(page.get_by_text("Added the device laptop")).to_be_visible()
 
 

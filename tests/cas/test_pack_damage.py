@@ -3,7 +3,6 @@
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -12,6 +11,7 @@ from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
+from msgspec.structs import replace
 
 from cas.blob import Blob, Encoding, pack_location, parsed_pack_location
 from cas.digest import Digest

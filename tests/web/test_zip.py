@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -18,6 +17,7 @@ import pytest
 from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from stream_zip import NO_COMPRESSION_32, stream_zip
 
 from cas.blob import OWN_FILE, Blob, Encoding
