@@ -12,7 +12,7 @@ from typing import Final
 from cas.blob import Blob
 from cas.digest import Digest
 from catalog import clock, records
-from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
 from catalog.changes import AddFile
 from catalog.commit import commit
 from catalog.database import Transaction
@@ -22,9 +22,11 @@ from catalog.job_queue import count, hold
 from catalog.job_values import ClaimedJob, Derived, Origin, Outcome
 from catalog.recipes import Value, canonical, derivation_key, parameters_of
 from catalog.scope import Scope
-from catalog.values import Area, CommitResult, Entry, EntryPath
+from catalog.values import Area, CommitResult, Entry, EntryKind, EntryPath
 
 SHOWN_MAX: Final = 200
+MADE_OF_MAX: Final = 50_000
+_DIGESTS_AT_ONCE: Final = 1_000
 
 
 class JobTaken(CatalogError):
@@ -87,11 +89,32 @@ class DerivedFiles:
         async with self._scope.database.reading() as tx:
             return await self._origin(tx, entry, entry.blob), await self._made_of(tx, [entry.blob.digest])
 
-    async def of_many(self, entries: Sequence[Entry]) -> list[Derived]:
-        """What was made of these files and is live; each once."""
-        digests = [entry.blob.digest for entry in entries if entry.blob is not None]
+    async def made_of(self, entry_ids: Sequence[int]) -> list[int]:
+        """The live derived files made of these files, and of what lies in these folders; each once. At most
+        `MADE_OF_MAX` of each step are followed."""
+        tenant_id = self._scope.tenant.id
+        entries = await Entries(self._scope).by_ids(entry_ids)
         async with self._scope.database.reading() as tx:
-            return await self._made_of(tx, digests) if digests else []
+            digests = [entry.blob.digest for entry in entries if entry.blob is not None]
+            level = [entry.node_id for entry in entries if entry.kind is EntryKind.DIRECTORY]
+            while level:
+                rows = await tx.fetch_all(
+                    "SELECT e.kind, e.node_id, b.digest FROM entry e LEFT JOIN `blob` b ON b.id = e.blob_id"
+                    f" WHERE e.tenant_id = %s AND e.parent_id IN ({id_list(level)}) AND e.removed_key = 0 LIMIT %s",
+                    (tenant_id, MADE_OF_MAX),
+                )
+                digests += [Digest(bytes(digest)) for _, _, digest in rows if digest is not None]
+                level = [node_id for kind, node_id, _ in rows if kind == EntryKind.DIRECTORY]
+            found: set[int] = set()
+            for start in range(0, len(digests), _DIGESTS_AT_ONCE):
+                rows = await tx.fetch_all(
+                    "SELECT e.id FROM derivation d JOIN entry e ON e.tenant_id = d.tenant_id AND e.blob_id = d.blob_id"
+                    " AND e.area = 'derived' AND e.removed_key = 0 WHERE d.tenant_id = %s AND d.source_digest IN"
+                    f" ({digest_list(digests[start : start + _DIGESTS_AT_ONCE])}){self._scope.within('e.device_id')}",
+                    (tenant_id,),
+                )
+                found.update(int(row[0]) for row in rows)
+        return sorted(found - {entry.id for entry in entries})
 
     async def _origin(self, tx: Transaction, entry: Entry, blob: Blob) -> Origin | None:
         if entry.area is not Area.DERIVED:

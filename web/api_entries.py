@@ -1,5 +1,7 @@
 """`/api/v1/entries`, a device's folders, and search: reading what is kept, and changing it by entry."""
 
+from typing import Literal
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -9,6 +11,7 @@ from catalog.folders import FolderView
 from catalog.values import Area, EntryPath, parse_name
 from web.answers import json_answer
 from web.bodies import field, read_json
+from web.deleting import delete_chosen
 from web.downloads import content_answer
 from web.parameters import choice, cursor_of, page_limit, parse_id, path_id, query_of
 from web.queries import directory_of, folder_view, path_of, search_query
@@ -19,6 +22,13 @@ from web.times import parse_moment
 
 class Selection(msgspec.Struct, forbid_unknown_fields=True):
     entries: list[str]
+
+
+class Deleting(msgspec.Struct, forbid_unknown_fields=True):
+    """`derived`: files made of these stay as they are, or go into the hold as well."""
+
+    entries: list[str]
+    derived: Literal["keep", "remove"] = "keep"
 
 
 class Renaming(msgspec.Struct, forbid_unknown_fields=True):
@@ -109,8 +119,10 @@ async def revert_entry(request: Request, caller: Caller) -> Response:
 
 
 async def delete_entries(request: Request, caller: Caller) -> Response:
-    """Into the hold; folders with their content; all or none."""
-    results = await caller.scope.entries.delete(await selected_ids(request))
+    """Into the hold; folders with their content; all or none. `derived` says what becomes of what was made of them."""
+    wanted = await read_json(request, Deleting)
+    ids = [parse_id(text, "file") for text in wanted.entries]
+    results = await delete_chosen(caller.scope, ids, with_derived=wanted.derived == "remove")
     return json_answer({"removed": sum(result.removed for result in results)})
 
 

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from catalog.entries import ENTRIES_PER_REQUEST_MAX
 from catalog.job_values import JobState
 from catalog.jobs import FILES_PER_REQUEST_MAX
 from catalog.recipes import SourceKind
@@ -83,6 +84,17 @@ _NUMBER: Final[Schema] = {"type": "number"}
 _HOW: Final[Schema] = {"recipe": TEXT, "version": COUNT, "parameters": _VALUES, "made": TIME}
 
 DERIVED_SCHEMAS: Final[dict[str, Schema]] = {
+    "Deletion": record(
+        {"entries": list_of(ID, ENTRIES_PER_REQUEST_MAX)},
+        {
+            "derived": {
+                "type": "string",
+                "enum": ["keep", "remove"],
+                "default": "keep",
+                "description": "Files made of these stay, or go into the hold as well.",
+            }
+        },
+    ),
     "Coming": record({"state": {"type": "string", "enum": ["coming"]}}),
     "Facts": record(
         {

@@ -519,7 +519,7 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
         "post": _change(
             f"Delete up to {ENTRY_IDS_MAX:,} entries: into the hold",
             {"200": _answer("Removed", "How many names went, those inside folders too.")} | _ABSENT,
-            body=_json_body("Selection"),
+            body=_json_body("Deletion"),
         )
     },
     "/api/v1/entries/recover": {

@@ -11,6 +11,7 @@ from web.errors import problem_of
 from web.media import viewer_kind
 from web.notices import with_notice
 from web.page_context import person_page
+from web.pages_jobs import derived_context
 from web.parameters import path_id
 from web.places import Place, folder_url
 from web.sessions import Caller
@@ -65,6 +66,7 @@ async def _show(
         steps=await scope.trail.steps(entry),
         gone_at=scope.entries.held_until(entry),
         may_change=entry.removed_at is None,
+        **await derived_context(caller, entry),
         problem=str(error) if error else None,
         **context,
     )

@@ -12,6 +12,7 @@ from catalog.folders import FolderView
 from catalog.values import Area, Device, EntryKind, EntryPath, MediaKind, parse_name
 from web.answers import see_other
 from web.bodies import Form, field
+from web.deleting import delete_chosen
 from web.errors import problem_of
 from web.form_fields import back_of, chosen_of
 from web.notices import with_notice
@@ -135,7 +136,7 @@ async def delete_entries(request: Request, caller: Caller, fields: Form) -> Resp
     ids, settings = await chosen(caller, fields), services(request).settings
     if not ids:
         return with_notice(see_other(back_of(fields)), settings, "choose")
-    await caller.scope.entries.delete(ids)
+    await delete_chosen(caller.scope, ids, with_derived=field(fields, "derived") == "remove")
     return with_notice(see_other(back_of(fields)), settings, "deleted", len(ids))
 
 

@@ -46,6 +46,7 @@ from catalog.values import (
     Usage,
     UsedGrant,
 )
+from tests.browser.samples_jobs import NO_DERIVED, derive_context, derived_of, jobs_context, log_context
 from web.client_files import InstallLine
 from web.health import Health
 from web.pages_folder import SORTS
@@ -274,6 +275,20 @@ def samples() -> Iterator[Sample]:
     yield from _people()
     yield from _history()
     yield from _usage()
+    yield from _jobs()
+
+
+def _jobs() -> Iterator[Sample]:
+    yield Sample("/jobs", "jobs.html", common("jobs", **jobs_context(image, NOW)))
+    none = {"cards": [], "alive": False, "next": None, "cursor": None}
+    yield Sample("/x/jobs-none", "jobs.html", common("jobs", **none))
+    yield Sample("/jobs/7/log", "job_log.html", common("jobs", **log_context(image, NOW)))
+    one, many = [image(13, "Photos/IMG_2041.jpg")], [image(n, f"Photos/IMG_{n}.jpg") for n in range(100, 112)]
+    yield Sample("/entries/13/derive", "derive.html", common("devices", **derive_context(one)))
+    refused = derive_context(many, problem="“width” is needed.")
+    yield Sample("/x/derive-many", "derive.html", common("devices", **refused))
+    nothing = derive_context(one, recipes=[], chosen="")
+    yield Sample("/x/derive-nothing", "derive.html", common("devices", **nothing))
 
 
 WELL: Final[dict[str, Any]] = {"assurance": Assurance(0, NOW - timedelta(days=2)), "quiet": set()}
@@ -423,12 +438,15 @@ def _files() -> Iterator[Sample]:
         "steps": [Step(NOW, What.ADDED, "user", "Maya Chen", 14)],
         "may_change": True,
         "preview": None,
+        **NO_DERIVED,
     }
     shown = image(13, "Photos/IMG_2041.jpg")
     old = image(3, "Photos/IMG_2041.jpg", age=timedelta(days=60), removed=timedelta(days=3), removal=Removal.REPLACED)
     with_versions = file | {"entry": shown, "preview": "image", "versions": [shown, old], "steps": STORY}
     with_versions["places"] = [shown, image(40, "Trips/2024/<b>best</b>/IMG_2041.jpg", device="phone")]
-    yield Sample("/entries/13", "entry.html", common("devices", **with_versions))
+    smaller = image(31, "Photos/IMG_2041-2048px.jpg", area=Area.DERIVED)
+    with_derived: dict[str, Any] = {**with_versions, **derived_of(smaller, NOW)}
+    yield Sample("/entries/13", "entry.html", common("devices", **with_derived))
     yield Sample(
         "/x/entry-tall", "entry.html", common("devices", **with_versions | {"entry": image(21, "Photos/tall.jpg")})
     )

@@ -103,7 +103,7 @@ READS: Final[dict[str, Call]] = {
     "blobs.check_room": lambda s, _: s.blobs.check_room(1),
     "derived.known": lambda s, v: s.derived.known(v.digest, "rotate", 1, {"angle": "90"}),
     "derived.of": lambda s, v: s.derived.of(v.entry.id),
-    "derived.of_many": lambda s, v: s.derived.of_many([v.entry]),
+    "derived.made_of": lambda s, v: s.derived.made_of([v.entry.id]),
     "damage.page": lambda s, _: s.damage.page(),
     "damage.any": lambda s, _: s.damage.any(),
     "devices.all": lambda s, _: s.devices.all(),

@@ -103,6 +103,11 @@ class Sandbox:
         """Where the input goes, before an order."""
         return self.folder / "in"
 
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that waits for orders; None where there is none."""
+        return None if self._process is None else self._process.pid
+
     async def start(self) -> None:
         """Ready for an order. Raises `SandboxBroken`."""
         if self._process is not None and self._process.returncode is None:
@@ -155,6 +160,8 @@ class Sandbox:
             data = self._read("result.json", RESULT_BYTES_MAX)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise OutputRefused("What the makers wrote is no plain file.") from error
         try:
             made = msgspec.json.decode(data, type=MadeResult)
         except msgspec.DecodeError as error:
@@ -205,9 +212,10 @@ class Sandbox:
         python = [sys.executable, "-s", "-m", "tools.worker.making"]
         if self.kind == "limits":
             return [*python, str(self.folder)]
-        return ["bwrap", *self._walls(), "--", *python, _INSIDE]
+        return ["bwrap", *self.walls(), "--", *python, _INSIDE]
 
-    def _walls(self) -> list[str]:
+    def walls(self) -> list[str]:
+        """bubblewrap's options: what is to be seen inside."""
         options = ["--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
         options += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
         for name in (*_SHARED, sys.prefix, sys.base_prefix):

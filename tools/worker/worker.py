@@ -30,6 +30,8 @@ TIDY_SECONDS: Final = 3_600
 PAUSE_SECONDS: Final = 2
 """After the database or the store failed."""
 RENDITIONS_AT_ONCE: Final = 8
+RENEW_SECONDS_MAX: Final = 2
+"""How late a worker learns that a job is to be cancelled, and a card how far it is."""
 _RENEWALS_PER_LEASE: Final = 3
 
 
@@ -52,7 +54,7 @@ class Worker:
         log.info("%s is ready: %d slots", self.name, len(slots))
         forever = [
             self._again(self._look, LOOK_SECONDS),
-            self._again(self._renew, self._lease / _RENEWALS_PER_LEASE),
+            self._again(self._renew, min(RENEW_SECONDS_MAX, self._lease / _RENEWALS_PER_LEASE)),
             self._again(self._reap, self._lease / _RENEWALS_PER_LEASE),
             self._again(self._tidy, TIDY_SECONDS),
             *[self._serve(lane, slot) for lane, slot in slots],

@@ -2,10 +2,11 @@
 
 /**
  * Ask in a dialog; true when the answer is yes. Escape and Cancel mean no, and focus returns to where it was.
- * @param {{title: string, text?: string, action: string, keep?: string, danger?: boolean}} question
+ * @param {{title: string, text?: string, action: string, keep?: string, danger?: boolean, option?: HTMLElement}} question
+ *   option: something to decide along with it, shown between the words and the buttons.
  * @returns {Promise<boolean>}
  */
-export function ask({ title, text = "", action, keep = "Cancel", danger = true }) {
+export function ask({ title, text = "", action, keep = "Cancel", danger = true, option = null }) {
   const dialog = document.createElement("dialog");
   const heading = Object.assign(document.createElement("h2"), { textContent: title, id: "dialog-title" });
   const words = Object.assign(document.createElement("p"), { textContent: text });
@@ -15,7 +16,7 @@ export function ask({ title, text = "", action, keep = "Cancel", danger = true }
   yes.className = danger ? "button button-danger-main" : "button button-main";
   dialog.setAttribute("aria-labelledby", heading.id);
   actions.append(no, yes);
-  dialog.append(heading, words, actions);
+  dialog.append(...[heading, words, option, actions].filter(Boolean));
   document.body.append(dialog);
   return new Promise((resolve) => {
     dialog.addEventListener("close", () => {
@@ -30,6 +31,22 @@ export function ask({ title, text = "", action, keep = "Cancel", danger = true }
   });
 }
 
+/** A box to tick in the question, with its words; nothing where there are none. */
+function choice(words) {
+  if (!words) return [null, null];
+  const box = Object.assign(document.createElement("input"), { type: "checkbox" });
+  const label = Object.assign(document.createElement("label"), { className: "dialog-option" });
+  label.append(box, words);
+  return [label, box];
+}
+
+/** The form says what was chosen; an earlier choice is forgotten. */
+function setField(form, name, value) {
+  if (!name) return;
+  form.querySelector(`input[type=hidden][name="${name}"]`)?.remove();
+  if (value) form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+}
+
 export function watchConfirmations() {
   const agreed = new WeakSet();
   document.addEventListener("submit", async (event) => {
@@ -38,7 +55,9 @@ export function watchConfirmations() {
     if (!asking || agreed.delete(form)) return;
     event.preventDefault();
     const { confirm: title, confirmText: text, confirmAction: action } = asking.dataset;
-    if (!(await ask({ title, text, action }))) return;
+    const [option, box] = choice(asking.dataset.confirmOption);
+    if (!(await ask({ title, text, action, option }))) return;
+    setField(form, asking.dataset.confirmField, box?.checked ? asking.dataset.confirmValue : "");
     agreed.add(form);
     form.requestSubmit(event.submitter);
   });
