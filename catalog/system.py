@@ -14,6 +14,7 @@ from catalog.chains import journal_tenant
 from catalog.checkpoints import Checkpoints
 from catalog.connections import Connections
 from catalog.database import Database, Retry, Row, StatementFailed, Transaction
+from catalog.derived_rows import DerivedRows
 from catalog.errors import BadRequest, NotFound
 from catalog.grants import Redemptions
 from catalog.job_queue import JobQueue
@@ -43,6 +44,7 @@ class SystemScope:
         self._journal = journal
         self.sessions = Sessions(database, settings)
         self.scrubbing = Scrubbing(database)
+        self.derived_rows = DerivedRows(database)
         self.sweep = SweepRows(database)
         self.sweep_packs = SweepPacks(database)
         self.uploads = UploadExpiry(database)

@@ -33,6 +33,10 @@ class WorkerProcess:
         assert self.child is not None
         return self.child.pid
 
+    @property
+    def has_ended(self) -> bool:
+        return self.child is not None and not self.child.is_running
+
     def stop(self) -> None:
         if self.child is not None:
             self.child.stop()

@@ -8,8 +8,9 @@ import argparse
 import asyncio
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,17 +30,21 @@ from catalog.system import SystemScope
 from tools.sizes import parse_size
 from tools.verify.audit_chain import check_audit, say_audit
 from tools.verify.chains import check_chains
+from tools.verify.derived import DerivedReport, Remaking, say_derived
 from tools.verify.idle import read_idly
 from tools.verify.indexes import check_indexes
 from tools.verify.metrics import write_metrics
 from tools.verify.orphans import find_orphans
 from tools.verify.pace import Pace, Stopped
 from tools.verify.permissions import check_permissions
-from tools.verify.progress import Progress
+from tools.verify.progress import Progress, ProgressLine
 from tools.verify.repair import repair
 from tools.verify.report import COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
 from tools.verify.scrub import CatalogSide, Scrub
 from tools.verify.selection import Selection, add_selections
+from tools.worker.errors import WorkerError
+from tools.worker.maker import Maker
+from tools.worker.sandbox import Sandbox
 
 THREADS: Final = 2
 THREADS_MAX: Final = 32
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         read_idly()
     try:
         return asyncio.run(_run(load_settings(), arguments))
-    except (BadSettings, CasError, CatalogError, OSError) as error:
+    except (BadSettings, CasError, CatalogError, WorkerError, OSError) as error:
         print(f"tools/verify: {error}", file=sys.stderr)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
@@ -64,7 +69,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rate-limit", type=_rate, metavar="SIZE", help="read at most so much a second, e.g. 50M")
     parser.add_argument("--threads", type=_threads, default=THREADS, help=f"how many read at once (default {THREADS})")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write what was found, as JSON")
-    parser.add_argument("--audit", action="store_true", help="prove the audit's chains, and nothing else")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--audit", action="store_true", help="prove the audit's chains, and nothing else")
+    instead.add_argument(
+        "--derived", action="store_true", help="make derived files again and compare them, and nothing else"
+    )
     add_selections(parser)
     parser.add_argument("--repair-from", type=Path, metavar="FOLDER", help="heal what is damaged from this copy")
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="write figures for the node exporter's collector")
@@ -97,9 +106,33 @@ async def _run_audit(settings: Settings) -> int:
     return report.exit_code
 
 
+async def _run_derived(settings: Settings, is_progress_wanted: bool) -> int:
+    report = DerivedReport()
+    progress = ProgressLine(report.summary, is_progress_wanted)
+    async with AsyncExitStack() as stack:
+        backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
+        store = BlobStore.open(backend)
+        catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
+        stack.push_async_callback(catalog.close)
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="otb-verify-"))
+        sandbox = Sandbox(Path(scratch) / "sandbox", settings.worker_sandbox)
+        stack.push_async_callback(sandbox.close)
+        remaking = Remaking(catalog.system, Maker(settings, store, sandbox), report)
+        _stop_on_signals(remaking.stop)
+        async for _ in remaking.run(catalog.system.derived_rows):
+            progress.show("making again")
+    progress.end()
+    if report.interrupted:
+        print("tools/verify: interrupted", file=sys.stderr)
+    say_derived(report)
+    return report.exit_code
+
+
 async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.audit:
         return await _run_audit(settings)
+    if arguments.derived:
+        return await _run_derived(settings, arguments.progress)
     async with AsyncExitStack() as stack:
         backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
         store = BlobStore.open(backend)
@@ -139,7 +172,7 @@ async def _verify(
     report, last_blob_id = await _begun(side, store, arguments.fresh, selection)
     pace = Pace(arguments.rate_limit)
     progress = Progress(report, pace, arguments.progress)
-    _stop_on_signals(pace)
+    _stop_on_signals(pace.stop)
     started = time.monotonic()
     try:
         scrub = Scrub(side, store, pace, report, progress)
@@ -197,12 +230,12 @@ async def _add_earlier_problems(side: CatalogSide, report: Report) -> None:
             report.add_problem(Problem(digest.hex, Outcome(outcome), "found before this part of the run", None))
 
 
-def _stop_on_signals(pace: Pace) -> None:
+def _stop_on_signals(end: Callable[[], None]) -> None:
     """The first signal ends the run cleanly; a second one ends it at once."""
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        pace.stop()
+        end()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
 

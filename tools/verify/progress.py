@@ -1,4 +1,4 @@
-"""`Progress`: a line about how far verify is, on a terminal or where it is asked for."""
+"""`ProgressLine` and `Progress`: a line about how far verify is, on a terminal or where it is asked for."""
 
 import sys
 import time
@@ -12,12 +12,12 @@ TERMINAL_SECONDS: Final = 0.5
 LOG_SECONDS: Final = 10.0
 
 
-class Progress:
-    """Writes at most one line an interval to stderr: over the last one on a terminal, below it in a log."""
+class ProgressLine:
+    """Writes at most one line an interval to stderr: over the last one on a terminal, below it in a log. `told` says
+    how far it is, given the seconds since the beginning."""
 
-    def __init__(self, report: Report, pace: Pace, wanted: bool, stream: TextIO = sys.stderr) -> None:
-        self._report = report
-        self._pace = pace
+    def __init__(self, told: Callable[[float], str], wanted: bool, stream: TextIO = sys.stderr) -> None:
+        self._told = told
         self._stream = stream
         self._is_terminal = stream.isatty()
         self._is_wanted = wanted or self._is_terminal
@@ -43,7 +43,18 @@ class Progress:
         self._stream.flush()
 
     def _text(self, now: float) -> str:
-        seconds = max(now - self._started, 0.001)
+        return self._told(max(now - self._started, 0.001))
+
+
+class Progress(ProgressLine):
+    """How far the scrub is."""
+
+    def __init__(self, report: Report, pace: Pace, wanted: bool, stream: TextIO = sys.stderr) -> None:
+        super().__init__(self._scrubbed, wanted, stream)
+        self._report = report
+        self._pace = pace
+
+    def _scrubbed(self, seconds: float) -> str:
         counts = {outcome: self._report.counts.get(outcome, 0) for outcome in Outcome}
         return (
             f"{sum(counts.values())} blobs, {self._pace.bytes_read / 1e9:.2f} GB read,"

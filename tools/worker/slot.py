@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Final
 
-from cas.blob import Blob
 from cas.digest import Digest
 from cas.errors import BlobDamaged, BlobMissing, BlobUnreadable
 from cas.layout import PACK_BLOB_BYTES_MAX
@@ -21,30 +20,27 @@ from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.derived import JobTaken, Output
 from catalog.errors import CatalogError, ClaimLost, DatabaseUnavailable, NotFound
-from catalog.job_values import ClaimedJob, Facts
+from catalog.job_values import ClaimedJob
 from catalog.names import split_extension
 from catalog.packs import NewPack
-from catalog.recipes import RECIPES, THUMBNAIL, Lane, Recipe, SourceKind
+from catalog.recipes import RECIPES, THUMBNAIL
 from catalog.renditions import Made
 from catalog.settings import Settings
 from catalog.tenant import TenantScope
 from catalog.values import Actor, Claimable, Entry, EntryPath
 from tools.worker.errors import OutputRefused, SandboxBroken
-from tools.worker.making.sniff import HEAD_BYTES, sniff
+from tools.worker.maker import Maker, Tried
 from tools.worker.naming import derived_path
-from tools.worker.outcome import EXTENSION, Failure, facts_of, judged
-from tools.worker.sandbox import Limits, MadePiece, Sandbox
+from tools.worker.outcome import EXTENSION, Failure
+from tools.worker.sandbox import MadePiece, Sandbox
 
 FLUSH_SECONDS: Final = 0.5
 """Renditions that are made wait so long for others before they are stored together."""
 DELETING_WAIT_SECONDS: Final = 0.2
 DELETING_WAITS_MAX: Final = 25
-FILE_BYTES_MIN: Final = 512 << 20
 RENDITION_TYPES: Final = frozenset({"image/webp", "text/plain"})
 _CHUNK_BYTES: Final = 1 << 20
-_LIGHT_NICE, _HEAVY_NICE = 5, 10
 _DAMAGED: Final = "The stored copy of this file is damaged. Upload the file again if you still have it."
-_NOTHING: Final = "No picture is made of this kind of file."
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,53 +204,28 @@ class Slot:
 
     # -- both
 
-    async def _try(self, job: ClaimedJob) -> "_Tried":
+    async def _try(self, job: ClaimedJob) -> Tried:
         """Have it made in the sandbox. Raises `DatabaseUnavailable` and nothing else of what can be wrong with a
         file."""
         self.current = job.id
         try:
             return await self._made(job)
         except BlobUnreadable:
-            return _Tried(Failure("The storage did not give the file back just now.", may_help=True))
+            return Tried(Failure("The storage did not give the file back just now.", may_help=True))
         except (BlobDamaged, BlobMissing):
-            return _Tried(Failure(_DAMAGED))
+            return Tried(Failure(_DAMAGED))
         except (SandboxBroken, OutputRefused) as error:
-            return _Tried(Failure(str(error), may_help=True))
+            return Tried(Failure(str(error), may_help=True))
         finally:
             self.current = 0
 
-    async def _made(self, job: ClaimedJob) -> "_Tried":
-        await asyncio.to_thread(self.sandbox.clear)
-        recipe = RECIPES.get(job.recipe)
-        if recipe is None or job.source.size_bytes > self.tools.settings.worker_source_bytes_max:
-            return _Tried(
-                Failure("The file is too large for this." if recipe else "This recipe is not known any more.")
-            )
-        if job.id in self.stopping:
-            return _Tried(Failure("This was stopped.", may_help=True))
-        head = await asyncio.to_thread(_fetch, self.tools.store, job.source, self.sandbox)
-        kind, media_type = sniff(head)
-        if SourceKind(kind) not in recipe.accepts:
-            return _Tried(Failure(_NOTHING), Facts(SourceKind(kind), media_type))
-        order = {"recipe": recipe.name, "parameters": job.parameters, "kind": kind, "media_type": media_type}
-        ended = await self.sandbox.run(
-            order, self._limits(recipe, job.source.size_bytes), lambda percent: self.progress.update({job.id: percent})
-        )
-        made = self.sandbox.result()
-        outcome = judged(ended, made, recipe.seconds_max)
-        facts = facts_of(made.facts if made else None) or Facts(SourceKind(kind), media_type)
-        if isinstance(outcome, Failure):
-            return _Tried(outcome, facts)
-        return _Tried(None, facts, outcome)
+    async def _made(self, job: ClaimedJob) -> Tried:
+        maker = Maker(self.tools.settings, self.tools.store, self.sandbox)
 
-    def _limits(self, recipe: Recipe, source_bytes: int) -> Limits:
-        is_heavy = recipe.lane is Lane.HEAVY
-        memory_bytes = self.tools.settings.worker_memory_bytes * (2 if is_heavy else 1)
-        cpu_seconds = recipe.seconds_max * (os.cpu_count() or 1)
-        file_bytes = max(FILE_BYTES_MIN, 4 * source_bytes)
-        return Limits(
-            recipe.seconds_max, cpu_seconds, memory_bytes, file_bytes, _HEAVY_NICE if is_heavy else _LIGHT_NICE
-        )
+        def tell(percent: int) -> None:
+            self.progress[job.id] = percent
+
+        return await maker.make(job.recipe, job.parameters, job.source, tell, lambda: job.id in self.stopping)
 
     def _forget(self, job: ClaimedJob) -> None:
         self.progress.pop(job.id, None)
@@ -262,30 +233,10 @@ class Slot:
         self.done(job)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """What came of one try: pieces, or the failure; the facts in either case, where they were read."""
-
-    failure: Failure | None
-    facts: Facts | None = None
-    pieces: Sequence[MadePiece] = ()
-
-
 def known_extension(job: ClaimedJob, path: EntryPath) -> str:
     """The extension of what was made before, as its own name says."""
     extension = split_extension(path.name)[1].decode("ascii", "replace")
     return f"-{job.parameters['first']}{extension}" if job.recipe == "pdf-pages" else extension
-
-
-def _fetch(store: BlobStore, blob: Blob, sandbox: Sandbox) -> bytes:
-    """The source into the sandbox, checked; returns its first bytes. Raises as `BlobStore.read`."""
-    head = b""
-    with store.read(blob) as reader, sandbox.source.open("xb") as file:
-        for chunk in reader.chunks():
-            if len(head) < HEAD_BYTES:
-                head += chunk[: HEAD_BYTES - len(head)]
-            file.write(chunk)
-    return head
 
 
 def _staged_pack(store: BlobStore, contents: dict[Digest, bytes]) -> StagedPack:
