@@ -159,6 +159,7 @@ def test_a_failure_is_told_in_words_with_the_log_behind_it(owner: httpx2.Client,
     assert owner.post(f"{JOBS}/{job}/cancel").status_code == 409
 
 
+@pytest.mark.usefixtures("worker")
 def test_a_running_job_is_cancelled(owner: httpx2.Client, laptop: Device, samples_folder: Path) -> None:
     long = film(samples_folder, "long.mp4", "-c:v", "libx264", "-preset", "ultrafast", sound=False, seconds=900)
     (job,) = asked(owner, [stored(laptop, "long.mp4", long)], "video", profile="hq")
