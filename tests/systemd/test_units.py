@@ -13,6 +13,8 @@ FOLDER: Final = Path(__file__).resolve().parents[2] / "systemd"
 UNITS: Final = sorted(path.name for path in FOLDER.iterdir() if path.suffix in {".service", ".socket", ".timer"})
 SERVICES: Final = [name for name in UNITS if name.endswith(".service")]
 EXPOSURE_TENTHS_MAX: Final = 15
+EXCEPT: Final = {"otb-cloud-worker@.service": 35}
+"""The worker makes namespaces for the sandbox of each decode, and systemd counts that against it."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,8 @@ def test_verify_has_nothing_to_say(units: Path) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_is_exposed_little(units: Path, name: str) -> None:
-    done = analyse("security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE_TENTHS_MAX}", units / name)
+    most = EXCEPT.get(name, EXPOSURE_TENTHS_MAX)
+    done = analyse("security", "--offline=true", "--no-pager", f"--threshold={most}", units / name)
     assert done.returncode == 0, done.stdout
 
 
