@@ -73,7 +73,7 @@ def call(client: httpx2.Client, operation: Operation, address: str) -> tuple[int
         shape.pop("request")
         return answer.status_code, shape
     fields = {"csrf_token": client.headers["X-CSRF-Token"], "base_name": "stolen", "do": "remove"}
-    fields |= {"at": "2040-01-01T00:00:00Z"}
+    fields |= {"at": "2040-01-01T00:00:00Z"} | ({"do": "cancel"} if operation.path == "/jobs/{job}" else {})
     answer = client.request(operation.method, address, data=fields if operation.method == "POST" else None)
     text = answer.text.replace(answer.headers["x-request-id"], "")
     return answer.status_code, text
