@@ -22,7 +22,7 @@ test:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTEST) -n 4 --dist loadfile
+	$(PYTEST) -n 4 --dist loadfile --no-loadscope-reorder
 
 proof:
 	@tools/setup test

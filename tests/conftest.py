@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 MEMORY: Final = Path("/dev/shm")
 MEMORY_BYTES_MIN: Final = 6 << 30
+LONG: Final = ("tests/browser/", "tests/tools/")
 
 _numbers = itertools.count(1)
 
@@ -38,6 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--proof"):
         config.pluginmanager.register(ProofRecord(), "proof-record")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts browsers and programs comes first: begun last, it would keep one worker busy after the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.fixture(scope="session")
