@@ -153,6 +153,8 @@ READS: Final[dict[str, Call]] = {
     "trail.places": lambda s, v: s.trail.places(v.entry),
     "trail.keeping": lambda s, v: s.trail.keeping(v.entry),
     "trees.page": lambda s, v: s.trees.page(v.laptop, Area.ORIGINALS, ROOT),
+    "usages.breakdown": lambda s, _: s.usages.breakdown(),
+    "usages.days": lambda s, _: s.usages.days(clock.now().date() - DAY, clock.now().date()),
     "uploads.page": lambda s, _: s.uploads.page(),
     "uploads.get": lambda s, v: s.uploads.get(v.upload.id),
     "uploads.find": lambda s, v: s.uploads.find(v.upload.id),

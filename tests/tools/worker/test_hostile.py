@@ -143,7 +143,7 @@ def test_mutated_files_end_in_a_picture_or_a_stated_failure(
     seeds: list[Sample], scale: Callable[[int, int], int], tmp_path: Path
 ) -> None:
     """Straight into the sandbox: no database is needed to know how a decoder ends."""
-    asyncio.run(decode_all(mutations(seeds, scale(60, 2_000)), tmp_path))
+    asyncio.run(decode_all(mutations(seeds, scale(30, 2_000)), tmp_path))
 
 
 async def decode_all(files: Iterator[tuple[str, bytes]], folder: Path) -> None:

@@ -69,7 +69,7 @@ def mortals(
 def test_each_job_ends_exactly_once(
     service: Service, mortals: Mortals, owner: httpx2.Client, laptop: Device, scale: Callable[[int, int], int]
 ) -> None:
-    jobs_wanted, kills_wanted = scale(40, 500), scale(4, 60)
+    jobs_wanted, kills_wanted = scale(24, 500), scale(3, 60)
     entries = [
         stored(laptop, f"{number}.jpg", saved(picture((320, 200 + number)), "JPEG")) for number in range(jobs_wanted)
     ]
@@ -82,7 +82,7 @@ def test_each_job_ends_exactly_once(
         assert states <= {"waiting", "running", "done"}, states
         return states == {"done"}
 
-    until(all_done, "all jobs", seconds=scale(120, 1_200))
+    until(all_done, "all jobs", seconds=scale(300, 1_200))
     assert mortals.kills > 0
     outputs = [output for job in jobs for output in owner.get(f"/api/v1/jobs/{job}").json()["outputs"]]
     assert len({output["id"] for output in outputs}) == jobs_wanted
