@@ -18,8 +18,8 @@ from tools.verify.main import main as verify
 CONTENTS: Final = 40
 NAMES: Final = 12
 EXPECTED: Final = (BadRequest, ClaimLost, NotFound, NotPossessed, DatabaseUnavailable, StoreFailed)
-"""What a race may end in for one of those who run: nothing was changed then, and nothing acknowledged. `StoreFailed` was
-seen once, of an upload whose temporary was not there any more; the cause is not found."""
+"""What a race may end in for one of those who run: nothing was changed then, and nothing acknowledged. `StoreFailed`
+was seen once, of an upload whose temporary was not there any more; the cause is not found."""
 
 
 def content(number: int) -> bytes:
