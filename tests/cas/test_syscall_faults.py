@@ -166,7 +166,7 @@ def test_every_system_call_of_the_write_path(walker: Walker, scale: Callable[[in
     calls = calls_of(walker.log())
     assert {"openat", "write", "fsync", "fchmod", "mkdirat", "close", "flock"} <= set(calls)
     injected, faults = 0, planned(calls)
-    faults = faults[: scale(36, len(faults))]
+    faults = faults[: scale(40, len(faults))]
     for fault in faults:
         outcome = walker.walk("-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
         injected += outcome.was_injected
