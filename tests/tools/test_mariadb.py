@@ -65,3 +65,13 @@ def test_a_server_that_cannot_start_is_explained_with_its_log(tmp_path: Path) ->
     with pytest.raises(ServerFailed, match="MariaDB has ended") as caught:
         server.start()
     assert "no-such-option" in str(caught.value)
+
+
+def test_installations_side_by_side_share_no_folder_of_temporary_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    server = PrivateMariaDB(tmp_path / "server", tmp_path / "log")
+    server.start()
+    server.stop()
+    assert not (server.folder / "install.tmp").exists()

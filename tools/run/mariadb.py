@@ -89,16 +89,21 @@ class PrivateMariaDB:
         # Under another name first: a folder that an interruption left half made is never taken for a database.
         unfinished = self.folder / "data.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
+        # Two installations at once that share a folder of temporary tables take each other's: one crashes.
+        temporary = self.folder / "install.tmp"
+        temporary.mkdir(exist_ok=True)
         command = [
             _program("mariadb-install-db"),
             "--no-defaults",
             f"--datadir={unfinished}",
+            f"--tmpdir={temporary}",
             f"--user={getpass.getuser()}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
             "--skip-name-resolve",
         ]
         run_to_end("Making the data folder of MariaDB", command, log=self.log)
+        shutil.rmtree(temporary)
         unfinished.rename(self.data)
 
     def _command(self) -> list[str]:
