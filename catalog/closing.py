@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from catalog import audit, clock, records
-from catalog.candidates import enqueue
+from catalog.candidates import let_go
 from catalog.chains import TENANT_CHAIN, advance, chain_name, later, lock_head
 from catalog.database import Transaction
 from catalog.errors import NotFound
@@ -79,6 +79,7 @@ class Closing:
         if head is None:
             raise NotFound("account")
         leased = await tx.fetch_all("SELECT blob_id FROM possession WHERE tenant_id = %s", (tenant_id,))
+        await let_go(tx, tenant_id, [blob_id for (blob_id,) in leased])
         await tx.execute("SET SESSION foreign_key_checks = 0")
         try:
             for table in await self._tables(tx):
@@ -91,7 +92,6 @@ class Closing:
             "UPDATE tenant SET status = 'closed', billing_client = %s, label = 'closed' WHERE id = %s",
             (f"closed:{self._tenant.uuid}", tenant_id),
         )
-        await enqueue(tx, [blob_id for (blob_id,) in leased])
         await audit.append(tx, tenant_id, self._actor, "tenant.close", self._tenant.uuid)
         tombstone: list[records.Line] = [
             records.CheckpointLine(head.sequence, [], 1),

@@ -9,6 +9,7 @@ from catalog.database import Database
 from catalog.recipes import Value, parameters_of
 
 PAGE_ROWS: Final = 500
+WAYS_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class MadeRow:
 
 
 class DerivedRows:
-    """Derived files and renditions, in the order of their keys. What is written meanwhile may be left out."""
+    """Derived files and renditions. All of them come in the order of their keys; what is written meanwhile may be left
+    out."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -64,3 +66,20 @@ class DerivedRows:
             if len(rows) < PAGE_ROWS:
                 return
             tenant_id, source_id, last = rows[-1][:3]
+
+    async def of_blob(self, blob_id: int) -> list[MadeRow]:
+        """The ways in which a blob was made, by whomever; at most `WAYS_MAX`."""
+        async with self._database.reading() as tx:
+            rows = await tx.fetch_all(
+                "SELECT d.source_digest, d.recipe, d.version, d.parameters, b.digest FROM possession p"
+                " JOIN derivation d ON d.tenant_id = p.tenant_id AND d.blob_id = p.blob_id"
+                " JOIN `blob` b ON b.id = p.blob_id WHERE p.blob_id = %s"
+                " UNION SELECT s.digest, r.recipe, r.version, '{}', b.digest FROM rendition r"
+                " JOIN `blob` s ON s.id = r.source_id JOIN `blob` b ON b.id = r.derived_id WHERE r.derived_id = %s"
+                " LIMIT %s",
+                (blob_id, blob_id, WAYS_MAX),
+            )
+        return [
+            MadeRow(Digest(bytes(source)), recipe, version, parameters_of(parameters), Digest(bytes(digest)))
+            for source, recipe, version, parameters, digest in rows
+        ]

@@ -130,6 +130,17 @@ class JobQueue:
 
         await self._database.run(work)
 
+    async def drop(self, job: ClaimedJob, milliseconds: int) -> None:
+        """A rendition's job ends without a rendition and without a word of why: the catalog knows its source to be
+        damaged, and once that is whole again, the rendition may be wanted anew."""
+
+        async def work(tx: Transaction) -> None:
+            if await hold(tx, job):
+                await tx.execute("DELETE FROM job WHERE tenant_id = %s AND id = %s", (job.tenant_id, job.id))
+                await count(tx, job.recipe, Outcome.FAILED, milliseconds)
+
+        await self._database.run(work)
+
     async def cancelled(self, job: ClaimedJob, milliseconds: int) -> None:
         """The worker has stopped because somebody asked for it."""
 

@@ -25,14 +25,16 @@ _UPLOAD: Final = "upload"
 async def queue_renditions(
     tx: Transaction, tenant_id: int, recipe: Recipe, source_ids: Sequence[int], priority: int
 ) -> None:
-    """One waiting job for each source that has neither this rendition nor a job for it; one that waits is hastened to
-    `priority`."""
+    """One waiting job for each source that has neither this rendition whole nor a job for it; one that waits is
+    hastened to `priority`."""
     wanted = sorted(set(source_ids))
     if not wanted:
         return
     ids = id_list(wanted)
     made = await tx.fetch_all(
-        f"SELECT source_id FROM rendition WHERE tenant_id = %s AND recipe = %s AND source_id IN ({ids})",
+        "SELECT r.source_id FROM rendition r"
+        " LEFT JOIN verification v ON v.blob_id = r.derived_id AND v.outcome <> 'good'"
+        f" WHERE r.tenant_id = %s AND r.recipe = %s AND r.source_id IN ({ids}) AND v.blob_id IS NULL",
         (tenant_id, recipe.name),
     )
     await tx.execute(

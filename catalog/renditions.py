@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, id_list
+from catalog.candidates import enqueue
 from catalog.database import Database, Transaction
 from catalog.errors import NotFound
 from catalog.job_queue import count, hold, write_no_rendition
@@ -120,22 +121,25 @@ class Renditions:
 
     async def find(self, blob_digest: Digest, recipe: Recipe) -> Rendition | RenditionState:
         """The rendition of a blob that one of the tenant's entries names. Where it is still to be made it goes before
-        everything that nobody waits for."""
+        everything that nobody waits for; one whose stored copy is known to be damaged is made again. Of a damaged
+        source nothing is made until it is whole again."""
         tenant_id = self._scope.tenant.id
         async with self._scope.database.reading() as tx:
             row = await tx.fetch_one(
-                f"SELECT s.id, r.source_id, r.media_type, {BLOB_COLUMNS} FROM `blob` s"
-                " JOIN possession p ON p.tenant_id = %s AND p.blob_id = s.id"
+                "SELECT s.id, sv.blob_id IS NULL, r.source_id IS NOT NULL, r.media_type, bv.blob_id IS NULL,"
+                f" {BLOB_COLUMNS} FROM `blob` s JOIN possession p ON p.tenant_id = %s AND p.blob_id = s.id"
+                " LEFT JOIN verification sv ON sv.blob_id = s.id AND sv.outcome <> 'good'"
                 " LEFT JOIN rendition r ON r.tenant_id = p.tenant_id AND r.source_id = s.id AND r.recipe = %s"
-                " LEFT JOIN `blob` b ON b.id = r.derived_id WHERE s.digest = %s",
+                " LEFT JOIN `blob` b ON b.id = r.derived_id"
+                " LEFT JOIN verification bv ON bv.blob_id = b.id AND bv.outcome <> 'good' WHERE s.digest = %s",
                 (tenant_id, recipe.name, blob_digest.raw),
             )
         if row is None:
             return RenditionState.NONE
-        source_id, made_of, media_type, *blob = row
-        if media_type is not None:
+        source_id, is_source_whole, is_decided, media_type, is_whole, *blob = row
+        if media_type is not None and is_whole:
             return Rendition(blob_of(*blob), media_type)
-        if made_of is not None:
+        if not is_source_whole or (is_decided and media_type is None):
             return RenditionState.NONE
         await self._scope.database.run(
             lambda tx: queue_renditions(tx, tenant_id, recipe, [source_id], WANTED_NOW)
@@ -221,6 +225,7 @@ async def _finish(tx: Transaction, made: Made, ids: Mapping[Digest, int]) -> Non
     if made.digest is None or made.media_type is None:
         await write_no_rendition(tx, job, made.failure, made.log)
     else:
+        await _let_go_of_another(tx, job, ids[made.digest])
         await tx.execute(
             "REPLACE INTO rendition (tenant_id, source_id, recipe, version, derived_id, media_type, made_at)"
             " VALUES (%s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
@@ -229,6 +234,15 @@ async def _finish(tx: Transaction, made: Made, ids: Mapping[Digest, int]) -> Non
         await tx.execute("DELETE FROM job WHERE tenant_id = %s AND id = %s", (job.tenant_id, job.id))
     if job.recipe == THUMBNAIL.name and made.facts is not None and made.facts.kind is not SourceKind.OTHER:
         await queue_renditions(tx, job.tenant_id, PREVIEW, [job.source_id], PREVIEWS)
+
+
+async def _let_go_of_another(tx: Transaction, job: ClaimedJob, derived_id: int) -> None:
+    """Where a rendition is made again and comes out otherwise, nothing names the earlier one any more."""
+    rows = await tx.fetch_all(
+        "SELECT derived_id FROM rendition WHERE tenant_id = %s AND source_id = %s AND recipe = %s AND derived_id <> %s",
+        (job.tenant_id, job.source_id, job.recipe, derived_id),
+    )
+    await enqueue(tx, [earlier_id for (earlier_id,) in rows])
 
 
 async def _write_facts(tx: Transaction, tenant_id: int, blob_id: int, facts: Facts) -> None:

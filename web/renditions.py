@@ -1,7 +1,7 @@
 """A thumbnail or preview as an HTTP answer: there, on its way, or never.
 
 What was re-encoded here is shown in place, under the same policy as any content. Each is one piece and checked before a
-byte of it leaves.
+byte of it leaves; one that is damaged is made again, and the answer is that it is on its way.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ from catalog.recipes import Recipe
 from catalog.values import Entry
 from web.answers import json_answer, no_content
 from web.bodies import field
-from web.damage import report_damage
+from web.damage import mark_damage
 from web.digests import etag
 from web.downloads import CONTENT_CSP, read_blob
 from web.errors import ContentDamaged, NoRendition
@@ -47,7 +47,7 @@ async def rendition_answer(request: Request, caller: Caller, entry: Entry, recip
     found = await caller.scope.renditions.find(entry.blob.digest, recipe)
     match found:
         case Rendition():
-            return await _content(request, caller, entry, found)
+            return await _content(request, caller, entry, recipe, found)
         case RenditionState.COMING:
             headers = {"Retry-After": str(COMING_SECONDS), "Cache-Control": "no-store"}
             return json_answer({"state": "coming"}, 202, headers)
@@ -55,7 +55,7 @@ async def rendition_answer(request: Request, caller: Caller, entry: Entry, recip
             raise NoRendition(recipe.title)
 
 
-async def _content(request: Request, caller: Caller, entry: Entry, rendition: Rendition) -> Response:
+async def _content(request: Request, caller: Caller, entry: Entry, recipe: Recipe, rendition: Rendition) -> Response:
     text = "; charset=utf-8" if rendition.media_type.startswith("text/") else ""
     headers = {
         "Content-Type": rendition.media_type + text,
@@ -70,6 +70,7 @@ async def _content(request: Request, caller: Caller, entry: Entry, rendition: Re
     try:
         body = await held.readers.run(lambda: b"".join(read_blob(held.store, rendition.blob)))
     except ContentDamaged as error:
-        await report_damage(held, caller.scope, error, str(entry.path))
-        raise
+        if not await mark_damage(held, error):
+            raise
+        return await rendition_answer(request, caller, entry, recipe)  # it is to be made again
     return Response(body, headers=headers)

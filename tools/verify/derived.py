@@ -106,9 +106,8 @@ class Remaking:
         self._ending = asyncio.create_task(self._maker.sandbox.stop())
 
     async def run(self, rows: MadeSide) -> AsyncIterator[None]:
-        """Make everything again, one after another; yields after each. Raises `SandboxBroken` where the sandbox
-        does not start, and `DatabaseUnavailable`."""
-        await self._maker.sandbox.start()
+        """Make everything again, one after another; yields after each. Raises `SandboxBroken` where the sandbox is not
+        to be had any more, and `DatabaseUnavailable`."""
         try:
             for some in (rows.derivations(), rows.renditions()):
                 async for row in some:
@@ -118,7 +117,7 @@ class Remaking:
             self._report.interrupted = True
 
     async def _compared(self, row: MadeRow) -> tuple[Comparison, str]:
-        skipped = _skipped(row)
+        skipped = why_skipped(row)
         if skipped is not None:
             return skipped, ""
         missing = ""
@@ -164,7 +163,7 @@ class Remaking:
         return [_digest(self._maker.sandbox.open_piece(piece.file)) for piece in tried.pieces]
 
 
-def _skipped(row: MadeRow) -> Comparison | None:
+def why_skipped(row: MadeRow) -> Comparison | None:
     """Why it cannot be made again in the same way; None where it can."""
     recipe = RECIPES.get(row.recipe)
     if recipe is None or recipe.version != row.version:

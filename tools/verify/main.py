@@ -38,7 +38,8 @@ from tools.verify.orphans import find_orphans
 from tools.verify.pace import Pace, Stopped
 from tools.verify.permissions import check_permissions
 from tools.verify.progress import Progress, ProgressLine
-from tools.verify.repair import repair
+from tools.verify.remake import MadeAgain
+from tools.verify.repair import Copy, Source, repair
 from tools.verify.report import COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
 from tools.verify.scrub import CatalogSide, Scrub
 from tools.verify.selection import Selection, add_selections
@@ -76,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_selections(parser)
     parser.add_argument("--repair-from", type=Path, metavar="FOLDER", help="heal what is damaged from this copy")
+    parser.add_argument(
+        "--remake", action="store_true", help="heal derived files, thumbnails and previews by making them again"
+    )
     parser.add_argument("--metrics", type=Path, metavar="FILE", help="write figures for the node exporter's collector")
     parser.add_argument("--idle", action="store_true", help="read only while nobody else wants the disk")
     parser.add_argument("--fresh", action="store_true", help="begin anew, even if a run was interrupted")
@@ -114,10 +118,7 @@ async def _run_derived(settings: Settings, is_progress_wanted: bool) -> int:
         store = BlobStore.open(backend)
         catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
         stack.push_async_callback(catalog.close)
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="otb-verify-"))
-        sandbox = Sandbox(Path(scratch) / "sandbox", settings.worker_sandbox)
-        stack.push_async_callback(sandbox.close)
-        remaking = Remaking(catalog.system, Maker(settings, store, sandbox), report)
+        remaking = Remaking(catalog.system, await _maker(stack, settings, store), report)
         _stop_on_signals(remaking.stop)
         async for _ in remaking.run(catalog.system.derived_rows):
             progress.show("making again")
@@ -126,6 +127,15 @@ async def _run_derived(settings: Settings, is_progress_wanted: bool) -> int:
         print("tools/verify: interrupted", file=sys.stderr)
     say_derived(report)
     return report.exit_code
+
+
+async def _maker(stack: AsyncExitStack, settings: Settings, store: BlobStore) -> Maker:
+    """Ready to make things, in a sandbox that goes with the stack. Raises `SandboxBroken`."""
+    scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="otb-verify-"))
+    sandbox = Sandbox(Path(scratch) / "sandbox", settings.worker_sandbox)
+    stack.push_async_callback(sandbox.close)
+    await sandbox.start()
+    return Maker(settings, store, sandbox)
 
 
 async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -147,9 +157,15 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
         lock.share(lambda: None)
         selection = await Selection.chosen(catalog.system, arguments)
+        sources: list[Source] = []
+        if arguments.repair_from is not None:
+            copy = stack.enter_context(closing(LocalBackend(arguments.repair_from)))
+            sources.append(Copy(store, BlobStore(copy, store.store_id)))
+        if arguments.remake:
+            sources.append(MadeAgain(catalog.system, store, await _maker(stack, settings, store)))
         report = await _verify(catalog.system, store, backend, arguments, selection)
-        if arguments.repair_from is not None and not report.interrupted:
-            await repair(catalog.system, store, Trash(backend), arguments.repair_from, report)
+        if sources and not report.interrupted:
+            await repair(catalog.system, store, Trash(backend), sources, report)
         await _hand_over(catalog.system, report, arguments)
     _say(report)
     return report.exit_code

@@ -32,10 +32,11 @@ _ENDINGS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why nothing was made. `may_help`: another try may succeed."""
+    """Why nothing was made. `may_help`: another try may succeed. `is_source_damaged`: it is no fault of the file."""
 
     sentence: str
     may_help: bool = False
+    is_source_damaged: bool = False
 
 
 def judged(ended: Ended, result: MadeResult | None, seconds_max: int) -> list[MadePiece] | Failure:

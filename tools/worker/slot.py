@@ -27,7 +27,7 @@ from catalog.recipes import RECIPES, THUMBNAIL
 from catalog.renditions import Made
 from catalog.settings import Settings
 from catalog.tenant import TenantScope
-from catalog.values import Actor, Claimable, Entry, EntryPath
+from catalog.values import Actor, Claimable, Entry, EntryPath, VerificationRecord
 from tools.worker.errors import OutputRefused, SandboxBroken
 from tools.worker.maker import Maker, Tried
 from tools.worker.naming import derived_path
@@ -93,7 +93,7 @@ class Slot:
     # -- renditions
 
     async def _rendition(self, job: ClaimedJob) -> tuple[Made, bytes] | None:
-        """What came of it, and its bytes; None where the job is to be tried again."""
+        """What came of it, and its bytes; None where nothing is to be stored: the job waits again or is over."""
         started = time.monotonic()
         tried, data = await self._try(job), b""
         failure, piece = tried.failure, tried.pieces[0] if tried.pieces else None
@@ -103,6 +103,9 @@ class Slot:
             except OutputRefused as error:
                 failure, piece = Failure(str(error)), None
         log_text = self.sandbox.log() if failure else ""
+        if failure is not None and failure.is_source_damaged:
+            await self.tools.catalog.system.jobs.drop(job, _milliseconds(started))
+            return None
         if failure is not None and failure.may_help:
             await self.tools.catalog.system.jobs.refuse(
                 job, failure.sentence, log_text, _milliseconds(started), may_help=True
@@ -212,8 +215,10 @@ class Slot:
             return await self._made(job)
         except BlobUnreadable:
             return Tried(Failure("The storage did not give the file back just now.", may_help=True))
-        except (BlobDamaged, BlobMissing):
-            return Tried(Failure(_DAMAGED))
+        except (BlobDamaged, BlobMissing) as error:
+            outcome = "missing" if isinstance(error, BlobMissing) else "damaged"
+            await self.tools.catalog.system.record_verifications([VerificationRecord(job.source_id, outcome)])
+            return Tried(Failure(_DAMAGED, is_source_damaged=True))
         except (SandboxBroken, OutputRefused) as error:
             return Tried(Failure(str(error), may_help=True))
         finally:
@@ -225,7 +230,15 @@ class Slot:
         def tell(percent: int) -> None:
             self.progress[job.id] = percent
 
-        return await maker.make(job.recipe, job.parameters, job.source, tell, lambda: job.id in self.stopping)
+        source = job.source
+        while True:
+            try:
+                return await maker.make(job.recipe, job.parameters, source, tell, lambda: job.id in self.stopping)
+            except BlobMissing:
+                row = (await self.tools.catalog.system.blobs_by_digest([source.digest])).get(source.digest)
+                if row is None or row.blob.location == source.location:
+                    raise
+                source = row.blob  # the sweep has moved it since the claim
 
     def _forget(self, job: ClaimedJob) -> None:
         self.progress.pop(job.id, None)

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from cas.blob import parsed_pack_location
 from cas.errors import BlobDamaged, BlobMissing
 from cas.layout import blob_key, pack_key
+from cas.local import LocalBackend
 from cas.store import BlobStore
 from cas.trash import Trash
 from catalog.values import VerificationRecord
@@ -22,7 +24,7 @@ from tests.shared.settings import GivenSettings
 from tools.verify.main import _parser
 from tools.verify.pace import Pace
 from tools.verify.permissions import check_permissions
-from tools.verify.repair import FROM_COPY, FROM_TRASH, NOT_HEALED, repair
+from tools.verify.repair import FROM_COPY, FROM_TRASH, NOT_HEALED, Copy, repair
 from tools.verify.report import Report
 from tools.verify.selection import Selection
 
@@ -156,7 +158,9 @@ def spoil(rig: Rig, key: str, place: int) -> None:
 
 async def repaired(rig: Rig, folder: Path) -> dict[str, int]:
     report = Report("store", 1, "now")
-    await repair(rig.catalog.system, rig.store, Trash(rig.backend), folder, report)
+    with closing(LocalBackend(folder)) as backend:
+        copy = Copy(rig.store, BlobStore(backend, rig.store.store_id))
+        await repair(rig.catalog.system, rig.store, Trash(rig.backend), [copy], report)
     return report.repaired
 
 

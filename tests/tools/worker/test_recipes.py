@@ -9,13 +9,18 @@ import httpx2
 import pytest
 from PIL import Image
 
+from cas.blob import parsed_pack_location
+from cas.digest import Digest
+from cas.layout import pack_key
 from tests.shared.portal import new_person, sign_in
 from tests.shared.service import Service
-from tests.shared.workers import WorkerProcess, asked, ended_job, until
+from tests.shared.sql import fetched
+from tests.shared.workers import WorkerProcess, asked, ended_job, rendition, until
 from tests.tools.worker.corpus import WIDE, film, pdf, picture, saved, tone, turned, turned_film
 from tests.web.device import Device, bearer, stored
 
 JOBS = "/api/v1/jobs"
+_LOCATION = "SELECT location FROM `blob` WHERE digest = UNHEX(%s)"
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +231,38 @@ def test_the_same_photo_of_another_account_is_made_for_it_anew(
         assert first is None
         thumbnail = f"/api/v1/entries/{entry}/thumbnail"
         until(lambda: stranger.get(thumbnail).status_code == 200, "the thumbnail")
+
+
+def test_a_thumbnail_whose_stored_copy_is_lost_is_made_again(
+    service: Service, owner: httpx2.Client, files: dict[str, str]
+) -> None:
+    entry = files["trip/clear.png"]
+    first = rendition(owner, entry)
+    ((location,),) = fetched(service.settings, _LOCATION, (first.headers["etag"].strip('"'),))
+    place = parsed_pack_location(location)
+    assert place is not None
+    (service.settings.storage_root / pack_key(place[0])).unlink()
+    assert owner.get(f"/api/v1/entries/{entry}/thumbnail").status_code == 202
+    again = rendition(owner, entry)
+    assert (again.status_code, again.content) == (200, first.content)
+
+
+def test_a_damaged_photo_is_marked_and_gets_its_thumbnail_once_it_is_whole(
+    service: Service, worker: WorkerProcess, owner: httpx2.Client
+) -> None:
+    """The worker finds the damage first; nothing is told of the photo itself, and the same upload again heals it."""
+    phone, photo = Device.make(owner, "phone that is sent again"), saved(picture((333, 222)), "JPEG")
+    worker.stop()
+    entry = stored(phone, "a.jpg", photo)
+    folder = service.settings.storage_root / "blobs"
+    (file,) = folder.glob(f"*/*/{Digest.of(photo).hex}*")
+    file.unlink()
+    worker.start()
+    damaged = "SELECT v.outcome FROM verification v JOIN `blob` b ON b.id = v.blob_id WHERE b.digest = %s"
+    until(lambda: fetched(service.settings, damaged, (Digest.of(photo).raw,)) == [("missing",)], "the mark")
+    assert rendition(owner, entry).status_code == 404
+    stored(phone, "a.jpg", photo)
+    assert rendition(owner, entry).status_code == 200
 
 
 def _probe(file: Path) -> str:

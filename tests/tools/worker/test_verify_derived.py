@@ -1,26 +1,27 @@
 """`tools/verify --derived` on what a real worker has made: alike is proved, other bytes are told, and so is a source
 that is not what it was."""
 
-import asyncio
 import secrets
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from cas.blob import parsed_pack_location
 from cas.digest import Digest
-from catalog.catalog import connect_options
-from catalog.database import Database
+from cas.layout import pack_key
 from catalog.recipes import RECIPES, canonical, derivation_key
 from tests.shared.service import Service
+from tests.shared.sql import execute, fetched
 from tests.shared.workers import WorkerProcess, asked, ended_job, until
 from tests.tools.worker.corpus import turned
 from tests.web.device import Device, stored
 from tools.run.processes import python
+from tools.verify.remake import FROM_SOURCE
 
 PHOTO = turned(6)
 COPIES = 300
@@ -31,6 +32,7 @@ _COPY = (
     " SELECT tenant_id, %s, IFNULL(%s, source_digest), IFNULL(%s, recipe), IFNULL(%s, version), parameters, blob_id,"
     " made_at FROM derivation WHERE key_digest = %s"
 )
+_ENTRY = "SELECT e.id FROM entry e JOIN `blob` b ON b.id = e.blob_id WHERE b.digest = %s"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,7 +54,7 @@ def turned_photo(
 
 def verify(service: Service, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*python("tools.verify"), "--derived", *options],
+        [*python("tools.verify"), *(options or ("--derived",))],
         env=service.given.environ, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 
@@ -61,30 +63,17 @@ def counts(done: subprocess.CompletedProcess[str]) -> str:
     return done.stdout.partition("\n")[0].removeprefix("derived files and renditions: ")
 
 
-def execute(service: Service, sql: str, *rows: Sequence[object]) -> None:
-    async def work() -> None:
-        database = await Database.open(connect=connect_options(service.settings), connections_max=1)
-        try:
-            async with database.reading() as tx:
-                for row in rows:
-                    await tx.execute(sql, row)
-        finally:
-            await database.close()
-
-    asyncio.run(work())
-
-
 @contextmanager
 def copies(service: Service, *rows: tuple[bytes | None, str | None, int | None]) -> Iterator[list[bytes]]:
     """Copies of the photo's derivation, with another source, recipe or version where one is given; their keys."""
     keys = [secrets.token_bytes(32) for _ in rows]
-    execute(service, _COPY, *[(key, *row, _KEY.raw) for key, row in zip(keys, rows, strict=True)])
+    execute(service.settings, _COPY, *[(key, *row, _KEY.raw) for key, row in zip(keys, rows, strict=True)])
     yield keys
-    execute(service, "DELETE FROM derivation WHERE key_digest = %s", *[(key,) for key in keys])
+    execute(service.settings, "DELETE FROM derivation WHERE key_digest = %s", *[(key,) for key in keys])
 
 
 def test_what_was_made_is_made_again_alike(service: Service) -> None:
-    done = verify(service, "--progress")
+    done = verify(service, "--derived", "--progress")
     assert (done.returncode, counts(done)) == (0, "5 equal"), done.stdout + done.stderr
     assert "done: 5 equal" in done.stderr
     assert done.stdout.count("\n") == 1
@@ -94,7 +83,7 @@ def test_other_bytes_are_told_and_what_cannot_be_compared_is_counted(service: Se
     strange = (None, None, None), (None, "audio", None), (None, None, 99), (secrets.token_bytes(32), None, None)
     with copies(service, *strange) as keys:
         falsify = "UPDATE derivation SET blob_id = (SELECT id FROM `blob` WHERE digest = %s) WHERE key_digest = %s"
-        execute(service, falsify, (Digest.of(PHOTO).raw, keys[0]))
+        execute(service.settings, falsify, (Digest.of(PHOTO).raw, keys[0]))
         done = verify(service)
     assert done.returncode == 0, done.stdout + done.stderr
     assert counts(done).split(", ") == [
@@ -139,10 +128,32 @@ def test_sources_that_are_damaged_or_missing_are_told(service: Service, turned_p
     assert sum(line.startswith("source missing: ") and Digest.of(turned_photo).hex in line for line in told) == 2
 
 
+def test_what_is_damaged_is_made_again(service: Service, owner: httpx2.Client, turned_photo: bytes) -> None:
+    """A derived file, and the packs with all thumbnails and previews, of which two can be made of that file alone."""
+    for pack in packs_of_renditions(service):
+        pack.unlink()
+    flip(object_of(service, turned_photo))
+    done = verify(service, "--fresh", "--remake")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{FROM_SOURCE}: 5" in done.stdout, done.stdout + done.stderr
+    assert counts(verify(service)) == "5 equal"
+    ((entry,),) = fetched(service.settings, _ENTRY, (Digest.of(turned_photo).raw,))
+    assert owner.get(f"/api/v1/entries/{entry}/content").content == turned_photo
+    assert owner.get(f"/api/v1/entries/{entry}/thumbnail").status_code == 200
+    assert fetched(service.settings, "SELECT blob_id FROM verification WHERE outcome <> 'good'") == []
+
+
 def object_of(service: Service, content: bytes) -> Path:
     """Where the store keeps these bytes."""
     digest = Digest.of(content).hex
     return next((service.settings.storage_root / "blobs" / digest[:2] / digest[2:4]).glob(f"{digest}*"))
+
+
+def packs_of_renditions(service: Service) -> set[Path]:
+    """The packs in which the thumbnails and previews lie."""
+    rows = fetched(service.settings, "SELECT b.location FROM rendition r JOIN `blob` b ON b.id = r.derived_id")
+    places = [parsed_pack_location(location) for (location,) in rows]
+    return {service.settings.storage_root / pack_key(place[0]) for place in places if place is not None}
 
 
 def flip(path: Path) -> None:
