@@ -8,6 +8,7 @@ import struct
 import subprocess
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tools.worker.sandbox import Limits, Sandbox
 
 MEMORY_BYTES = 1 << 30
 SECONDS = 20
+MADE = "a picture"
 
 
 def png_bomb(width: int, height: int) -> bytes:
@@ -143,10 +145,17 @@ def test_mutated_files_end_in_a_picture_or_a_stated_failure(
     seeds: list[Sample], scale: Callable[[int, int], int], tmp_path: Path
 ) -> None:
     """Straight into the sandbox: no database is needed to know how a decoder ends."""
-    asyncio.run(decode_all(mutations(seeds, scale(30, 2_000)), tmp_path))
+    count = scale(30, 2_000)
+    endings = asyncio.run(decode_all(mutations(seeds, count), tmp_path))
+    print(*(f"{times:>6,}  {ending}" for ending, times in endings.most_common()), sep="\n")
+    assert endings.total() == count
+    assert endings[MADE] > 0
+    assert len(endings) > 1, "no file ended in a failure: the mutations harm nothing"
 
 
-async def decode_all(files: Iterator[tuple[str, bytes]], folder: Path) -> None:
+async def decode_all(files: Iterator[tuple[str, bytes]], folder: Path) -> Counter[str]:
+    """How each file ended: `MADE`, or the sentence of its failure without what is particular to the file."""
+    endings: Counter[str] = Counter()
     sandbox = Sandbox(folder / "slot", "bwrap")
     limits = Limits(SECONDS, SECONDS, MEMORY_BYTES, 64 << 20, 5)
     try:
@@ -155,6 +164,7 @@ async def decode_all(files: Iterator[tuple[str, bytes]], folder: Path) -> None:
         for name, data in files:
             kind, media_type = sniff(data[:HEAD_BYTES])
             if kind == OTHER:
+                endings["not of a kind that is read"] += 1
                 continue
             sandbox.clear()
             sandbox.source.write_bytes(data)
@@ -164,12 +174,15 @@ async def decode_all(files: Iterator[tuple[str, bytes]], folder: Path) -> None:
             outcome = judged(ended, made, SECONDS)
             if isinstance(outcome, Failure):
                 assert outcome.sentence.endswith("."), (name, outcome)
+                endings[outcome.sentence.partition(" (")[0]] += 1
             else:
                 assert len(outcome) == 1, name
+                endings[MADE] += 1
                 facts_of(made.facts if made else None)
             assert ended.memory_bytes <= MEMORY_BYTES, (name, ended)
             assert ended.seconds <= SECONDS + 5, (name, ended)
         assert sandbox.process_id == process, "the sandbox itself was lost"
+        return endings
     finally:
         await sandbox.close()
 

@@ -95,6 +95,7 @@ def test_each_job_ends_exactly_once(
     for entry_id in entries:
         assert rendition(owner, entry_id).status_code == 200
     counts = asyncio.run(counted(service))
+    print(f"{jobs_wanted} jobs, {mortals.kills} kills of workers, counted: {counts}")
     assert counts["rotate", Outcome.DONE] + counts["strip", Outcome.DONE] == jobs_wanted
     assert not any(outcome is Outcome.FAILED for _, outcome in counts)
 
