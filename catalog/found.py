@@ -1,22 +1,24 @@
-"""What a rebuild finds in the store's files: rows of packs and blobs, `pending` until an entry names them.
+"""What a rebuild finds in the store's files: rows of packs and blobs. A pack's index knows all of a blob, so its row is
+`live` at once; of a blob's own file only the journal knows the rest, and its row is `pending` until an entry names it.
 
 What always holds: a file of its own comes before a slice of the same bytes, since a copy that healed a damaged slice
-lies in such a file. Rows that nothing named are dropped at the end, and what they stood for is dead or an orphan.
+lies in such a file. Rows that no entry names are dropped at the end, and what they stood for is dead or an orphan.
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
 from catalog import clock
-from catalog.blob_rows import digest_list, id_list
+from catalog.blob_rows import id_list
 from catalog.database import Database, Transaction
 from catalog.records import BlobFacts
 
 _PER_STATEMENT: Final = 1_000
-_FORGET_AT_ONCE: Final = 5_000
+_IDS_AT_ONCE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,12 @@ class Found:
         await self._database.run(lambda tx: _insert_blobs(tx, rows))
 
     async def add_pack(self, pack_id: str, stored_bytes: int, blobs: Sequence[Blob]) -> None:
-        """A pack with what its index names; all of it dead until `finish` has seen what is named."""
+        """A pack with what its index names; all of it counts as dead until `finish` has seen what is named."""
         slices_bytes = sum(blob.stored_bytes for blob in blobs)
         rows = [
             f"(x'{blob.digest.hex}',{blob.size_bytes:d},{blob.stored_bytes:d},{blob.crc32:d},'{blob.encoding.value}',"
-            f"'{blob.location}','pending','{self._at}','{self._at}')"
-            for blob in blobs
+            f"'{blob.location}','live','{self._at}','{self._at}')"
+            for blob in sorted(blobs, key=_digest)  # in one order, so that two packs at once never wait for each other
         ]
 
         async def work(tx: Transaction) -> None:
@@ -64,16 +66,22 @@ class Found:
         await self._database.run(work)
 
     async def finish(self) -> int:
-        """Drop the rows that nothing named, count the dead bytes of each pack; returns how many rows went."""
+        """Drop the rows that no entry names, count the dead bytes of each pack; returns how many rows went."""
+        async with self._database.reading() as tx:
+            last = await tx.fetch_one("SELECT MAX(id) FROM `blob`")
         dropped = 0
-        while part := await self._drop_some():
-            dropped += part
+        for first in range(0, (last and last[0]) or 0, _IDS_AT_ONCE):
+            dropped += await self._drop_unnamed(first, first + _IDS_AT_ONCE)
         await self._database.run(self._count_dead)
         return dropped
 
-    async def _drop_some(self) -> int:
+    async def _drop_unnamed(self, after: int, through: int) -> int:
         async with self._database.reading() as tx:
-            return await tx.execute("DELETE FROM `blob` WHERE state = 'pending' LIMIT %s", (_FORGET_AT_ONCE,))
+            return await tx.execute(
+                "DELETE FROM `blob` WHERE id > %s AND id <= %s"
+                " AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.blob_id = `blob`.id)",
+                (after, through),
+            )
 
     async def _count_dead(self, tx: Transaction) -> None:
         rows = await tx.fetch_all(
@@ -87,40 +95,47 @@ class Found:
             )
 
 
-async def name_blobs(tx: Transaction, facts: Mapping[Digest, BlobFacts]) -> tuple[dict[Digest, int], list[Digest]]:
+async def name_blobs(tx: Transaction, facts: Mapping[str, BlobFacts]) -> tuple[dict[str, int], list[str]]:
     """The ids of blobs that entries name, live from now on; and those of them that no file holds, which count as
-    missing and come back with the next upload of the same bytes."""
+    missing and come back with the next upload of the same bytes. By digests in hex, which the caller has parsed."""
     at = clock.to_db(clock.now())
     there = await _states(tx, facts)
+    ids = {digest: blob_id for digest, (blob_id, _) in there.items()}
     missing = [digest for digest in facts if digest not in there]
-    fresh = [digest for digest in facts if there.get(digest, (0, "pending"))[1] == "pending"]
-    for start in range(0, len(fresh), _PER_STATEMENT):
-        rows = ",".join(
-            f"(x'{digest.hex}',{facts[digest].size_bytes:d},{facts[digest].stored_bytes:d},{facts[digest].crc32:d},"
-            f"'{Encoding(facts[digest].encoding).value}','{OWN_FILE}',{_text(facts[digest].media_type)},'live','{at}','{at}')"
-            for digest in sorted(fresh[start : start + _PER_STATEMENT])
-        )
+    unknown = [digest for digest, (_, state) in there.items() if state == "pending" or facts[digest].media_type]
+    rows = [_named(facts[digest], at) for digest in sorted([*missing, *unknown])]
+    for start in range(0, len(rows), _PER_STATEMENT):
         await tx.execute(
             "INSERT INTO `blob` (digest, size_bytes, stored_bytes, crc32, encoding, location, media_type, state,"
-            f" created_at, touched_at) VALUES {rows} ON DUPLICATE KEY UPDATE size_bytes = VALUES(size_bytes),"
-            " crc32 = VALUES(crc32), media_type = VALUES(media_type), state = 'live'"
+            f" created_at, touched_at) VALUES {','.join(rows[start : start + _PER_STATEMENT])}"
+            " ON DUPLICATE KEY UPDATE size_bytes = VALUES(size_bytes), crc32 = VALUES(crc32),"
+            " media_type = VALUES(media_type), state = 'live'"
         )
-    ids = {digest: blob_id for digest, (blob_id, _) in (await _states(tx, facts)).items()} if fresh else _ids(there)
+    ids |= {digest: blob_id for digest, (blob_id, _) in (await _states(tx, missing)).items()}
     await _note_missing(tx, [ids[digest] for digest in missing])
     return ids, missing
 
 
-def _ids(there: Mapping[Digest, tuple[int, str]]) -> dict[Digest, int]:
-    return {digest: blob_id for digest, (blob_id, _) in there.items()}
+def _digest(blob: Blob) -> Digest:
+    return blob.digest
 
 
-async def _states(tx: Transaction, digests: Collection[Digest]) -> dict[Digest, tuple[int, str]]:
-    found: dict[Digest, tuple[int, str]] = {}
-    wanted = list(digests)
+def _named(facts: BlobFacts, at: datetime) -> str:
+    """A row, as far as the journal knows it; where its bytes lie, a row that is there already says itself."""
+    return (
+        f"(x'{facts.digest}',{facts.size_bytes:d},{facts.stored_bytes:d},{facts.crc32:d},"
+        f"'{Encoding(facts.encoding).value}','{OWN_FILE}',{_text(facts.media_type)},'live','{at}','{at}')"
+    )
+
+
+async def _states(tx: Transaction, digests: Collection[str]) -> dict[str, tuple[int, str]]:
+    """Id and state of each that is there."""
+    found: dict[str, tuple[int, str]] = {}
+    wanted = sorted(digests)
     for start in range(0, len(wanted), _PER_STATEMENT):
-        part = digest_list(wanted[start : start + _PER_STATEMENT])
+        part = ",".join(f"x'{digest}'" for digest in wanted[start : start + _PER_STATEMENT])
         rows = await tx.fetch_all(f"SELECT id, digest, state FROM `blob` WHERE digest IN ({part})")
-        found.update({Digest(bytes(digest)): (blob_id, state) for blob_id, digest, state in rows})
+        found.update({bytes(digest).hex(): (blob_id, state) for blob_id, digest, state in rows})
     return found
 
 

@@ -22,7 +22,7 @@ from catalog.replay import Chain, DeviceReplay, DeviceState, Interval, ManifestS
 from catalog.values import EntryKind
 
 LOADERS: Final = 2
-"""Batches that are written at once: one is prepared while another is being written."""
+"""Batches, or packs, that are written at once: one is prepared while another is being written."""
 
 T = TypeVar("T")
 Counted = Callable[[int], object]
@@ -41,8 +41,8 @@ class Rebuild:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.missing: list[Digest] = []
-        """Blobs that entries name and no file holds."""
+        self.missing: list[str] = []
+        """Blobs that entries name and no file holds, by their digests in hex."""
 
     async def begin(self) -> None:
         """Close the catalog to everybody else. Raises `NotRebuilt` where it holds tenants of its own."""
@@ -164,7 +164,7 @@ class _Loading:
         self._size_bytes = 0
         self.used_bytes = 0
         self.next_id = 1
-        self.missing: list[Digest] = []
+        self.missing: list[str] = []
 
     async def run(self, chain: Chain | None) -> None:
         """`chain` None: nothing was ever done on the device."""
@@ -197,9 +197,9 @@ class _Loading:
 
     async def _insert_batch(
         self, tx: Transaction, batch: Sequence[Interval], manifests: dict[int, ManifestState]
-    ) -> list[Digest]:
+    ) -> list[str]:
         await tx.execute(_UNCHECKED)
-        facts = {Digest.from_hex(found.digest): found for found in _blobs(batch)}
+        facts = {Digest.from_hex(found.digest).hex: found for found in _blobs(batch)}
         ids, missing = await name_blobs(tx, facts)
         now = clock.to_db(clock.now())
         await _insert(
@@ -225,14 +225,14 @@ class _Loading:
         )
         made = [(i.entry.blob, i.entry.derivation) for i in batch if i.entry.blob is not None]
         await write_derivations(
-            tx, self._tenant_id, [(ids[Digest.from_hex(blob.digest)], fact) for blob, fact in made if fact is not None]
+            tx, self._tenant_id, [(ids[blob.digest], fact) for blob, fact in made if fact is not None]
         )
         return missing
 
-    def _row(self, interval: Interval, ids: dict[Digest, int], manifests: dict[int, ManifestState]) -> str:
+    def _row(self, interval: Interval, ids: dict[str, int], manifests: dict[int, ManifestState]) -> str:
         """As a literal: ints, words of this code, and bytes as hex."""
         e = interval.entry
-        blob_id = "NULL" if e.blob is None else f"{ids[Digest.from_hex(e.blob.digest)]:d}"
+        blob_id = "NULL" if e.blob is None else f"{ids[e.blob.digest]:d}"
         ended = f"{_moment(manifests, interval.removed)},'{interval.why}'" if interval.why else "NULL,NULL,NULL"
         return (
             f"({self._tenant_id:d},{e.id:d},{self._device_id:d},{_hex(e.area.encode())},{e.node:d},{e.parent:d},"

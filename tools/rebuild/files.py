@@ -12,6 +12,7 @@ from cas.errors import BadDigest, BlobMissing, BlobUnreadable, PackDamaged
 from cas.layout import BLOBS
 from cas.store import BlobStore
 from catalog.found import Found, FoundFile
+from catalog.rebuild import LOADERS
 
 FILES_AT_ONCE: Final = 5_000
 _ZST: Final = ".zst"
@@ -32,13 +33,23 @@ async def find_files(found: Found, backend: Backend, store: BlobStore) -> tuple[
         await found.add_files(part)
         files += len(part)
     packs, faults = 0, []
-    async for pack in _packs(store):
-        packs += 1
-        if pack.fault is None:
-            await found.add_pack(pack.pack_id, pack.stored_bytes, pack.blobs)
-        else:
-            faults.append(pack.fault)
+    async with asyncio.TaskGroup() as loaders:
+        room = asyncio.Semaphore(LOADERS)
+        async for pack in _packs(store):
+            packs += 1
+            if pack.fault is None:
+                await room.acquire()
+                loaders.create_task(_load(found, pack, room))
+            else:
+                faults.append(pack.fault)
     return files, packs, faults
+
+
+async def _load(found: Found, pack: _Pack, room: asyncio.Semaphore) -> None:
+    try:
+        await found.add_pack(pack.pack_id, pack.stored_bytes, pack.blobs)
+    finally:
+        room.release()
 
 
 def _own_files(backend: Backend) -> Iterator[FoundFile]:

@@ -18,7 +18,7 @@ from cas.lock import StoreLock
 from catalog import records
 from catalog.blob_rows import BLOB_COLUMNS, blob_of
 from catalog.catalog import Catalog, connect_options
-from catalog.changes import AddLink
+from catalog.changes import AddKnown, AddLink
 from catalog.database import Database
 from catalog.errors import DatabaseUnavailable, NotRebuilt, SchemaMismatch
 from catalog.rebuild import Rebuild
@@ -192,6 +192,20 @@ async def test_bytes_that_no_file_holds_are_named_and_healed_by_an_upload(world:
         assert await scope.blobs.missing(digests) == []
     finally:
         await catalog.close()
+
+
+async def test_what_no_entry_names_has_no_row_and_counts_as_dead(world: World) -> None:
+    laptop = await Computer.make(world, await world.sign_in("maple"), "laptop")
+    await laptop.send([b"named", b"never named"])
+    named = AddKnown(EntryPath.parse("a.txt"), Digest.of(b"named"), 5, None)
+    await laptop.scope.manifests.commit(laptop.device_id, [named])
+    world.store.place(world.store.stage([b"an upload that was cut short"]))
+    settings, report, code = await rebuilt(world)
+    assert (code, report.faults) == (0, [])
+    assert "3 blobs in the store are named by no entry" in report.notes  # the empty one, too
+    async with database_of(settings) as database, database.reading() as tx:
+        assert await tx.fetch_all("SELECT digest, state FROM `blob`") == [(Digest.of(b"named").raw, "live")]
+        assert await tx.fetch_all("SELECT blob_count, dead_bytes FROM pack") == [(2, len(b"never named"))]
 
 
 async def test_an_interrupted_rebuild_goes_on(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
