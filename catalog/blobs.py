@@ -14,7 +14,7 @@ from catalog.blob_rows import BLOB_COLUMNS, blob_of
 from catalog.database import Database, DuplicateKey, Retry, Transaction
 from catalog.errors import ClaimLost, QuotaExceeded, TooMany
 from catalog.ledger import lock_ledger
-from catalog.packs import NewPack, begin_pack, drop_pack, is_pack_kept, receive_pack
+from catalog.packs import NewPack, begin_pack, drop_pack, is_pack_kept, leave_pack, receive_pack
 from catalog.possession import Possessed, drop_expired, lease, possessed
 from catalog.scope import Scope
 from catalog.values import Claim, Claimable
@@ -211,5 +211,6 @@ async def confirm(tx: Transaction, blob_id: int, blob: Blob) -> Possessed:
         "UPDATE `blob` SET state = 'live', stored_bytes = %s, encoding = %s, location = %s WHERE id = %s",
         (blob.stored_bytes, str(blob.encoding), blob.location, blob_id),
     )
+    await leave_pack(tx, blob_of(*columns))
     await tx.execute("DELETE FROM verification WHERE blob_id = %s AND outcome <> 'good'", (blob_id,))
     return Possessed(blob_id, blob, media_type, is_leased=False)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cas.blob import Blob
+from cas.blob import Blob, parsed_pack_location
 from cas.digest import Digest
 from catalog import clock
-from catalog.blob_rows import digest_list, id_list
+from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
 from catalog.database import Database, DuplicateKey, Retry, Transaction
 from catalog.errors import ClaimLost
 
@@ -92,6 +92,15 @@ async def is_pack_kept(tx: Transaction, pack_id: str) -> bool:
     return row is not None and row[0] == "live"
 
 
+async def leave_pack(tx: Transaction, blob: Blob) -> None:
+    """The blob's row points into its pack no more: the slice is dead there. Nothing for a blob in a file of its own."""
+    place = parsed_pack_location(blob.location)
+    if place is not None:
+        await tx.execute(
+            "UPDATE pack SET dead_bytes = dead_bytes + %s WHERE id = %s", (blob.stored_bytes, bytes.fromhex(place[0]))
+        )
+
+
 async def known_packs(database: Database, pack_ids: Sequence[str]) -> set[str]:
     """Those of the packs that have a row, in whatever state."""
     found: set[str] = set()
@@ -167,11 +176,14 @@ async def _touch(tx: Transaction, blob_ids: Sequence[int]) -> None:
 
 
 async def _heal(tx: Transaction, copies: Sequence[tuple[int, Blob]]) -> None:
+    if not copies:
+        return
+    ids = id_list(blob_id for blob_id, _ in copies)
+    for columns in await tx.fetch_all(f"SELECT {BLOB_COLUMNS} FROM `blob` b WHERE b.id IN ({ids})"):
+        await leave_pack(tx, blob_of(*columns))
     for blob_id, blob in copies:
         await tx.execute(
             "UPDATE `blob` SET stored_bytes = %s, encoding = %s, location = %s WHERE id = %s",
             (blob.stored_bytes, str(blob.encoding), blob.location, blob_id),
         )
-    if copies:
-        ids = id_list(blob_id for blob_id, _ in copies)
-        await tx.execute(f"DELETE FROM verification WHERE blob_id IN ({ids}) AND outcome <> 'good'")
+    await tx.execute(f"DELETE FROM verification WHERE blob_id IN ({ids}) AND outcome <> 'good'")

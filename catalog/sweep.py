@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
-from cas.blob import OWN_FILE, Blob, parsed_pack_location
+from cas.blob import OWN_FILE, Blob
 from cas.digest import Digest
 from catalog import clock
 from catalog.blob_rows import BLOB_COLUMNS, blob_of, digest_list, id_list
 from catalog.database import Database, Transaction
+from catalog.packs import leave_pack
 from catalog.references import is_referenced, references
 from catalog.values import BlobRow
 
@@ -165,14 +166,8 @@ class SweepRows:
 
         async def work(tx: Transaction) -> None:
             for row in sorted(rows, key=lambda row: row.blob.digest):
-                if not await tx.execute("DELETE FROM `blob` WHERE id = %s AND state = 'deleting'", (row.id,)):
-                    continue
-                place = parsed_pack_location(row.blob.location)
-                if place is not None:
-                    await tx.execute(
-                        "UPDATE pack SET dead_bytes = dead_bytes + %s WHERE id = %s",
-                        (row.blob.stored_bytes, bytes.fromhex(place[0])),
-                    )
+                if await tx.execute("DELETE FROM `blob` WHERE id = %s AND state = 'deleting'", (row.id,)):
+                    await leave_pack(tx, row.blob)
 
         await self._database.run(work)
 

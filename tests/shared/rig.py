@@ -92,8 +92,9 @@ class Rig:
         return blob
 
     async def upload_batch(self, files: Mapping[str, bytes]) -> tuple[Blob, ...]:
-        """Files as a batch in one pack, and the manifest that names them."""
-        blobs = await self.send_batch(*files.values())
+        """Files as a batch in one pack, which takes no empty ones, and the manifest that names them."""
+        contents = [data for data in files.values() if data]
+        blobs = await self.send_batch(*contents) if contents else ()
         await self._commit(
             [AddKnown(EntryPath.parse(path), Digest.of(data), len(data), 1) for path, data in files.items()]
         )

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 import random
 import secrets
 import signal
@@ -304,6 +305,24 @@ def test_parts_of_uploads_that_can_be_resumed_are_left_alone(shop: Shop) -> None
     assert len(list((shop.root / "incoming").iterdir())) == 2
     assert shop.verify().returncode == 0
     assert [file.name for file in (shop.root / "incoming").iterdir()] == [known]
+
+
+def test_what_nobody_writes_any_more_is_told_beside_others_and_cleared_alone(shop: Shop) -> None:
+    with closing(SparseBackend(shop.root)) as backend:
+        store = BlobStore.open(backend)
+        dead, busy = (store.stage([noise(size)]).parts.blob.name for size in (10, 20))
+    long_ago = time.time() - 3600 * (shop.given.settings.sweep_grace_hours + 1)
+    os.utime(shop.root / "incoming" / dead, (long_ago, long_ago))
+    with StoreLock(shop.root) as server:
+        server.share(lambda: None)
+        done = shop.verify()
+        assert done.returncode == 0
+        assert f"left over: incoming/{dead} (10 bytes)" in done.stdout
+        assert [orphan["key"] for orphan in shop.report()["orphans"]] == [f"incoming/{dead}"]
+        assert {file.name for file in (shop.root / "incoming").iterdir()} == {dead, busy}
+    assert shop.verify().returncode == 0
+    assert (shop.report()["cleared"], shop.report()["orphans"]) == (2, [])
+    assert list((shop.root / "incoming").iterdir()) == []
 
 
 # -- packs

@@ -59,8 +59,9 @@ def status(root: Path) -> int:
 
 def writable(root: Path) -> int:
     """Take the read-only note away and try a durable write; a failure puts the note back."""
-    with closing(LocalBackend(root)) as backend:
+    with StoreLock(root) as lock, closing(LocalBackend(root)) as backend:
         BlobStore.open(backend)
+        lock.share(lambda: None)
         reason = backend.read_only_reason
         backend.allow_writes()
         _try_write(backend)

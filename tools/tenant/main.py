@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from cas.errors import CasError
 from cas.journal import Journal
 from cas.local import LocalBackend
+from cas.lock import StoreLock
 from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.closing import erase_closed
@@ -53,10 +54,12 @@ async def _run(args: argparse.Namespace) -> None:
     settings = load_settings()
     backend = LocalBackend(settings.storage_root)
     catalog = await Catalog.open(settings, Journal(backend), BlobStore.open(backend).store_id, connections_max=1)
+    lock = StoreLock(settings.storage_root)
     try:
         if args.command == "list":
             await _list(catalog)
             return
+        lock.share(lambda: None)  # what follows writes records: nobody may clear incoming/ beside it
         system, actor = catalog.system, Actor("operator", getpass.getuser())
         tenant = await system.tenant_by_client(args.client)
         match args.command:
@@ -72,6 +75,7 @@ async def _run(args: argparse.Namespace) -> None:
         _show(await system.tenant_by_client(args.client))
     finally:
         await catalog.close()
+        lock.release()
 
 
 async def _close(catalog: Catalog, journal: Journal, tenant: Tenant, actor: Actor) -> None:

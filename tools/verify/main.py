@@ -12,13 +12,13 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from cas.errors import CasError, StoreNotReady
 from cas.journal import Journal
-from cas.local import LocalBackend
+from cas.local import INCOMING, LocalBackend
 from cas.lock import VERIFY_LOCK_NAME, StoreLock
 from cas.store import BlobStore
 from cas.trash import Trash
@@ -34,7 +34,7 @@ from tools.verify.derived import DerivedReport, Remaking, say_derived
 from tools.verify.idle import read_idly
 from tools.verify.indexes import check_indexes
 from tools.verify.metrics import write_metrics
-from tools.verify.orphans import find_orphans
+from tools.verify.orphans import find_orphans, find_strays
 from tools.verify.pace import Pace, Stopped
 from tools.verify.permissions import check_permissions
 from tools.verify.progress import Progress, ProgressLine
@@ -152,8 +152,9 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         is_alone = lock.try_alone()
         catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
         stack.push_async_callback(catalog.close)
+        cleared = 0
         if is_alone:  # what a killed server left, but for the parts of uploads that can be resumed
-            await asyncio.to_thread(store.clear_incoming, await catalog.system.uploads.parts())
+            cleared = await asyncio.to_thread(store.clear_incoming, await catalog.system.uploads.parts())
         # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
         lock.share(lambda: None)
         selection = await Selection.chosen(catalog.system, arguments)
@@ -164,6 +165,10 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
         if arguments.remake:
             sources.append(MadeAgain(catalog.system, store, await _maker(stack, settings, store)))
         report = await _verify(catalog.system, store, backend, arguments, selection)
+        report.cleared = cleared
+        if selection is None:
+            before = datetime.now(UTC) - timedelta(hours=settings.sweep_grace_hours)
+            find_strays(settings.storage_root, await catalog.system.uploads.parts(), before, report)
         if sources and not report.interrupted:
             await repair(catalog.system, store, Trash(backend), sources, report)
         await _hand_over(catalog.system, report, arguments)
@@ -271,6 +276,11 @@ def _say(report: Report) -> None:
         where = ", now in quarantine" if problem.quarantined else ""
         print(f"{problem.outcome}: blob {problem.digest}{where}: {problem.detail}")
     print(f"files that no row names: {report.orphan_count} ({report.orphan_bytes} bytes)")
+    for orphan in report.orphans:
+        if orphan.key.startswith(f"{INCOMING}/"):
+            print(f"left over: {orphan.key} ({orphan.size_bytes} bytes) goes with the next run beside nobody else")
+    if report.cleared:
+        print(f"files of killed writers that were dropped from {INCOMING}/: {report.cleared}")
     print(f"packs: {report.packs}")
     for fault in report.pack_faults:
         print(f"pack fault: {fault}")

@@ -1,15 +1,20 @@
-"""Files under `blobs/` and `packs/` that no row of the catalog names: what a crash left between a file and its row.
-Only reported."""
+"""Files that nobody names: under `blobs/` and `packs/` what a crash left between a file and its row, in `incoming/`
+what belongs to no upload. Only reported; `incoming/` is cleared by whoever has the store alone."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
 from itertools import islice
+from pathlib import Path
 from typing import Final
 
 from cas.backend import Backend, ObjectInfo
 from cas.digest import Digest
 from cas.errors import BadDigest
 from cas.layout import BLOBS, PACKS, object_keys, pack_of_key
+from cas.local import INCOMING
 from tools.verify.pace import Pace
 from tools.verify.report import Orphan, Report
 from tools.verify.scrub import CatalogSide
@@ -25,6 +30,17 @@ async def find_orphans(side: CatalogSide, backend: Backend, pace: Pace, report: 
         while batch := await asyncio.to_thread(_next, files, pace):
             for info in await unnamed(side, batch):
                 report.add_orphan(Orphan(info.key, info.size_bytes))
+
+
+def find_strays(root: Path, parts: Collection[str], before: datetime, report: Report) -> None:
+    """List in the report what lies in `incoming/`, is no part of an upload that can be resumed, and was not written to
+    since a moment: longer ago than any upload may last, so that its writer is dead, or hangs."""
+    with os.scandir(root / INCOMING) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # it was placed, or cleared, meanwhile
+                found = entry.stat(follow_symlinks=False)
+                if entry.name not in parts and found.st_mtime <= before.timestamp():
+                    report.add_orphan(Orphan(f"{INCOMING}/{entry.name}", found.st_size))
 
 
 def _next(files: Iterator[ObjectInfo], pace: Pace) -> list[ObjectInfo]:

@@ -45,7 +45,8 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A file under `blobs/` or `packs/` that no row names. It is only reported: an upload may be about to name it."""
+    """A file under `blobs/` or `packs/` that no row names, or one in `incoming/` that nobody writes any more. It is
+    only reported: an upload may be about to name it."""
 
     key: str
     size_bytes: int
@@ -70,6 +71,8 @@ class Report:
     orphan_count: int = 0
     orphan_bytes: int = 0
     orphans: list[Orphan] = field(default_factory=list)
+    cleared: int = 0
+    """Files of killed writers that were dropped from `incoming/`: only while nobody else used the store."""
     packs: int = 0
     pack_faults: list[str] = field(default_factory=list)
     journal_chains: int = 0

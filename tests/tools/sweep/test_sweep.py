@@ -342,6 +342,18 @@ async def test_a_pack_without_a_living_blob_goes(rig: Rig) -> None:
     assert await rig.fetch("SELECT 1 FROM pack WHERE id = %s", bytes.fromhex(pack)) == []
 
 
+@pytest.mark.parametrize("is_batch", [False, True], ids=["alone", "batch"])
+async def test_a_pack_whose_damaged_blobs_were_sent_again_goes(rig: Rig, is_batch: bool) -> None:
+    """Healed elsewhere, their slices are dead: the room comes back."""
+    [blob] = await rig.upload_batch({"a": (data := fresh(KIB))})
+    row = await rig.catalog.system.blob_by_digest(blob.digest.raw)
+    await rig.catalog.system.record_verifications([VerificationRecord(row.id, "damaged")])
+    await (rig.upload_batch({"b": data}) if is_batch else rig.upload("b", data))
+    await rig.sweeps(4)
+    assert pack_key(pack_of(rig, blob.location)) not in rig.files("packs")
+    assert await rig.read("a") == await rig.read("b") == data
+
+
 async def test_a_pack_that_is_mostly_alive_stays(rig: Rig) -> None:
     files = {f"{number}": fresh(KIB) for number in range(4)}
     pack = pack_of(rig, (await rig.upload_batch(files))[0].location)
