@@ -112,8 +112,8 @@ _QUALITY: Final = Number("quality", "Quality (1 to 100)", 1, 100, 90)
 _HALF_HOUR: Final = 1_800
 _HOURS: Final = 6 * 3_600
 
-THUMBNAIL: Final = Recipe("thumbnail", 1, "Thumbnail", _EVERYTHING, in_place=True)
-PREVIEW: Final = Recipe("preview", 1, "Preview", _EVERYTHING, in_place=True)
+THUMBNAIL: Final = Recipe("thumbnail", 2, "Thumbnail", _EVERYTHING, in_place=True)
+PREVIEW: Final = Recipe("preview", 2, "Preview", _EVERYTHING, in_place=True)
 
 RECIPES: Final[Mapping[str, Recipe]] = {
     recipe.name: recipe

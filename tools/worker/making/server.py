@@ -8,6 +8,7 @@ One order a line on stdin, as JSON; on stdout `{"progress": N}` lines and, at th
 `{"stop": true}` ends the order that runs.
 """
 
+import gc
 import json
 import os
 import resource
@@ -38,6 +39,9 @@ def main() -> int:
     """Serve until stdin ends. The argument: the work folder as it is called in here."""
     work = Path(sys.argv[1])
     prepare()
+    # What is loaded stays: no collection goes through it again, which in each child would copy all its pages.
+    gc.collect()
+    gc.freeze()
     _tell({"ready": True})
     reader = _Lines(0)
     while (line := reader.next(None)) is not None:
