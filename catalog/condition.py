@@ -6,6 +6,8 @@ from typing import Final
 
 from catalog import clock
 from catalog.database import Database
+from catalog.job_queue import JobQueue
+from catalog.job_values import JobCount, QueueState
 
 DAMAGED_COUNTED_MAX: Final = 10_000
 
@@ -20,6 +22,10 @@ class Condition:
     missing_blobs: int
     uploads_open: int
     """Resumable uploads that wait or run."""
+    queue: QueueState
+    """Jobs of the workers, as they stand now."""
+    jobs: list[JobCount]
+    """What became of all jobs since the beginning, those included whose cards are gone."""
 
 
 async def read_condition(database: Database) -> Condition:
@@ -35,6 +41,8 @@ async def read_condition(database: Database) -> Condition:
             counts.append(int(row[0]) if row else 0)
         uploads = await tx.fetch_one("SELECT COUNT(*) FROM upload WHERE finished_at IS NULL")
     verified_at = scrub[0] if scrub else None
+    jobs = JobQueue(database)
     return Condition(
-        clock.from_db(verified_at) if verified_at else None, counts[0], counts[1], int(uploads[0]) if uploads else 0
-    )
+        clock.from_db(verified_at) if verified_at else None, counts[0], counts[1], int(uploads[0]) if uploads else 0,
+        await jobs.state(), await jobs.counts(),
+    )  # fmt: skip

@@ -8,6 +8,7 @@ from catalog.export_making import PART_BYTES_MIN
 from catalog.grants import REASON_CHARACTERS_MAX, SECONDS_MAX, SECONDS_MIN
 from catalog.history import ChangeKind
 from catalog.holdings import Unsafe
+from catalog.job_values import Outcome
 from catalog.undoing import CONFLICTS_TOLD_MAX, Why
 from catalog.values import Area, DeviceKind, EntryKind, MediaKind, Removal, Role, System
 from web.limits import BATCH_BLOBS_MAX, DIGESTS_MAX, MANIFEST_ENTRIES_MAX, READ_BLOBS_MAX
@@ -482,6 +483,19 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "damaged_blobs": COUNT,
             "missing_blobs": COUNT,
             "uploads_open": COUNT,
+            "jobs": record(
+                {
+                    "waiting": COUNT,
+                    "running": COUNT,
+                    "set_aside": COUNT,
+                    "oldest_waiting": nullable(TIME),
+                    "ended": list_of(
+                        record(
+                            {"recipe": TEXT, "outcome": one_of(Outcome), "jobs": COUNT, "seconds": {"type": "number"}}
+                        )
+                    ),
+                }
+            ),
         },
     ),
     "Health": {"type": "object", "properties": {"status": TEXT}, "required": ["status"]},

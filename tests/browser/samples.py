@@ -13,6 +13,7 @@ from cas.digest import Digest
 from catalog.condition import Condition
 from catalog.errors import HistoryGone
 from catalog.history import Changed, ChangeKind, Span
+from catalog.job_values import Outcome, QueueState
 from catalog.safety import Assurance
 from catalog.search import Facets
 from catalog.trail import Keeping, Step, What
@@ -50,6 +51,7 @@ from tests.browser.samples_jobs import NO_DERIVED, derive_context, derived_of, j
 from web.client_files import InstallLine
 from web.health import Health
 from web.pages_folder import SORTS
+from web.pages_health import Work
 from web.pages_history import Line, View
 from web.pages_people import LASTS
 from web.pages_search import Choice, Year
@@ -68,6 +70,16 @@ class Sample:
     template: str
     context: dict[str, Any]
     status: int = 200
+
+
+WORK: Final = [
+    Work("Thumbnail", {Outcome.DONE: 12_345, Outcome.FAILED: 17, Outcome.LOST: 1}, 1_520.4),
+    Work("Video", {Outcome.DONE: 42, Outcome.CANCELLED: 3, Outcome.RETRIED: 5}, 86_500.0),
+]
+
+
+def condition(verified_at: datetime | None, damaged: int, missing: int, uploads: int) -> Condition:
+    return Condition(verified_at, damaged, missing, uploads, QueueState(12, 2, damaged, NOW), [])
 
 
 def health(condition: Condition | None, *, status: str = "ok", is_store_writable: bool = True) -> Health:
@@ -298,10 +310,12 @@ QUIET: Final[dict[str, Any]] = {"assurance": Assurance(0, None), "quiet": {2}}
 def _ways_in() -> Iterator[Sample]:
     out = {"portal_url": PORTAL, "request_id": "7f3a91c2"}
     yield Sample("/x/sign-in", "sign_in_required.html", out, 401)
-    yield Sample("/health", "health.html", out | {"health": health(Condition(NOW - timedelta(days=3), 0, 0, 4))})
-    ailing = health(Condition(None, 2, 1, 0), status="degraded", is_store_writable=False)
-    yield Sample("/x/health-degraded", "health.html", out | {"health": ailing})
-    yield Sample("/x/health-away", "health.html", out | {"health": health(None, status="unavailable")}, 503)
+    yield Sample(
+        "/health", "health.html", out | {"health": health(condition(NOW - timedelta(days=3), 0, 0, 4)), "work": WORK}
+    )
+    ailing = health(condition(None, 2, 1, 0), status="degraded", is_store_writable=False)
+    yield Sample("/x/health-degraded", "health.html", out | {"health": ailing, "work": []})
+    yield Sample("/x/health-away", "health.html", out | {"health": health(None, status="unavailable"), "work": []}, 503)
     for reason in ("expired", "replayed", "forged", "wrong_audience", "suspended", "unavailable", "missing"):
         yield Sample(f"/x/refused-{reason}", "handoff_refused.html", out | {"reason": reason}, 403)
     staff = out | {"staff_name": "Sam Rivera", "csrf_token": "sample"}

@@ -1,6 +1,7 @@
 """What can be asked for: every recipe, its result looked at; the cards; and where a derived file comes from."""
 
 import io
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
 
 from cas.blob import parsed_pack_location
 from cas.digest import Digest
@@ -18,8 +20,10 @@ from tests.shared.sql import fetched
 from tests.shared.workers import WorkerProcess, asked, ended_job, rendition, until
 from tests.tools.worker.corpus import WIDE, film, pdf, picture, saved, tone, turned, turned_film
 from tests.web.device import Device, bearer, stored
+from tests.web.test_openapi import check
 
 JOBS = "/api/v1/jobs"
+_COUNTED = "SELECT jobs, milliseconds FROM job_counter WHERE recipe = %s AND outcome = %s"
 _LOCATION = "SELECT location FROM `blob` WHERE digest = UNHEX(%s)"
 
 
@@ -147,6 +151,26 @@ def test_a_batch_and_its_cards(owner: httpx2.Client, files: dict[str, str]) -> N
     assert [job["id"] for job in listed["jobs"]] == sorted(jobs, key=int, reverse=True)
     assert owner.delete(f"{JOBS}/{jobs[0]}").status_code == 204
     assert owner.get(f"{JOBS}/{jobs[0]}").status_code == 404
+
+
+def test_lifetime_counters_are_shown_and_survive_the_cards(service: Service, make: Any, owner: httpx2.Client) -> None:
+    done, _ = make("trip/photo.jpg", "resize", edge=77)
+    assert owner.delete(f"{JOBS}/{done['id']}").status_code == 204
+    ((jobs, milliseconds),) = fetched(service.settings, _COUNTED, ("resize", "done"))
+    assert jobs > 0
+    told = check(httpx2.get(f"{service.url}/health.json"), "get", "/health.json")["jobs"]
+    (counted,) = [one for one in told["ended"] if (one["recipe"], one["outcome"]) == ("resize", "done")]
+    assert (counted["jobs"], counted["seconds"]) == (jobs, milliseconds / 1_000)
+    families = text_string_to_metric_families(httpx2.get(f"{service.url}/metrics").text)
+    samples = [sample for family in families for sample in family.samples]
+    (metric,) = [
+        sample.value
+        for sample in samples
+        if sample.name == "otb_cloud_jobs_total" and sample.labels == {"recipe": "resize", "outcome": "done"}
+    ]
+    assert metric == jobs
+    page = httpx2.get(f"{service.url}/health").text
+    assert re.search(rf"Make smaller</th><td>{jobs}</td>", page), page
 
 
 def test_a_failure_is_told_in_words_with_the_log_behind_it(owner: httpx2.Client, laptop: Device) -> None:
