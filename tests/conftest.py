@@ -3,7 +3,6 @@
 import itertools
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,12 +12,12 @@ from typing import Final, TypeVar
 import pytest
 
 from catalog.settings import Settings
-from tests.shared.disks import own_disk
+from tests.shared.disks import own_disk, own_memory
 from tests.shared.proof import ProofRecord
 from tests.shared.service import Service
-from tests.shared.settings import GivenSettings, values_for, write_settings
+from tests.shared.settings import GivenSettings
+from tests.shared.sites import new_site
 from tools.run.mariadb import PrivateMariaDB
-from tools.run.processes import python
 
 T = TypeVar("T")
 
@@ -94,14 +93,8 @@ def make_settings(
 
         def make(*, on_disk: bool = False, **values: str) -> GivenSettings:
             name = f"otb_test_{next(_numbers)}"
-            folder = stack.enter_context(own_disk(tmp_path_factory.mktemp(name))) if on_disk else quick_folder / name
-            folder.mkdir(exist_ok=True)
-            if not on_disk:
-                stack.callback(shutil.rmtree, folder)
-            made = write_settings(folder / "settings", values_for(folder, mariadb.socket, name) | values)
-            _run(python("tools.store", "init"), made)
-            _run(python("tools.migrate"), made)
-            return made
+            disk = own_disk(tmp_path_factory.mktemp(name)) if on_disk else own_memory(quick_folder / name)
+            return new_site(stack.enter_context(disk), mariadb.socket, name, **values)
 
         yield make
 
@@ -139,11 +132,6 @@ def make_service(
 def service(make_service: Callable[..., Service]) -> Service:
     """The module's own running server."""
     return make_service()
-
-
-def _run(command: list[str], given: GivenSettings) -> None:
-    done = subprocess.run(command, env=given.environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"
 
 
 def pytest_report_header(config: pytest.Config) -> str:

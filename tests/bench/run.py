@@ -23,7 +23,7 @@ from tests.bench import plain
 from tests.bench.client import Job
 from tests.shared.portal import session_of, sign_in
 from tests.shared.service import Service
-from tests.shared.settings import values_for, write_settings
+from tests.shared.sites import new_site
 from tools.run.mariadb import PrivateMariaDB
 from tools.run.processes import python
 
@@ -75,9 +75,7 @@ def running_with_database(folder: Path) -> Iterator[tuple[Service, PrivateMariaD
     """The same, and its database."""
     mariadb = PrivateMariaDB(folder / "mariadb", folder / "mariadb.log")
     mariadb.start()
-    given = write_settings(folder / "settings", values_for(folder, mariadb.socket, "otb_bench"))
-    for command in (python("tools.store", "init"), python("tools.migrate")):
-        subprocess.run(command, env=given.environ, check=True, stdout=subprocess.DEVNULL)
+    given = new_site(folder, mariadb.socket, "otb_bench")
     service = Service(given, folder).start()
     try:
         yield service, mariadb

@@ -12,11 +12,8 @@ import pytest
 
 from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
-from catalog import schema
-from catalog.binding import bind_store
 from catalog.catalog import Catalog
 from catalog.changes import AddFile
-from catalog.database import Database
 from catalog.settings import Settings, load_settings
 from catalog.tenant import TenantScope
 from catalog.values import (
@@ -31,7 +28,7 @@ from catalog.values import (
 )
 from tests.shared.journals import MemoryJournal
 from tests.shared.settings import values_for
-from tools.migrate.main import give_rights, make_database
+from tools.migrate.main import migrate
 from tools.run.mariadb import PrivateMariaDB
 
 _numbers = itertools.count(1)
@@ -43,13 +40,7 @@ async def catalog_settings(mariadb: PrivateMariaDB, tmp_path_factory: pytest.Tem
     name = f"catalog_{next(_numbers)}"
     folder = tmp_path_factory.mktemp(name)
     settings = settings_from(values_for(folder, mariadb.socket, name))
-    admin: dict[str, object] = {"unix_socket": settings.mariadb_socket, "user": "root", "password": ""}
-    await make_database(admin, settings)
-    database = await Database.open(connect=admin | {"database": name}, connections_max=1)
-    await schema.migrate(database, schema.load_migrations())
-    await give_rights(database, settings)
-    await bind_store(database, STORE_ID)
-    await database.close()
+    await migrate(settings, STORE_ID)
     return settings
 
 

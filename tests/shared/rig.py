@@ -13,11 +13,8 @@ from cas.digest import Digest
 from cas.journal import Journal
 from cas.staged import Staged
 from cas.store import BlobStore
-from catalog import schema
-from catalog.binding import bind_store
 from catalog.catalog import Catalog
 from catalog.changes import AddFile, AddKnown, PathChange
-from catalog.database import Database
 from catalog.packs import NewPack
 from catalog.settings import Settings, load_settings
 from catalog.tenant import TenantScope
@@ -25,7 +22,7 @@ from catalog.values import Area, Claim, Claimable, CommitResult, DeviceKind, Ent
 from tests.catalog.conftest import sign_in
 from tests.shared.settings import GivenSettings, values_for, write_settings
 from tests.shared.stores import SparseBackend, new_store
-from tools.migrate.main import give_rights, make_database
+from tools.migrate.main import migrate
 from tools.run.mariadb import PrivateMariaDB
 from tools.sweep.main import steps
 from tools.sweep.report import Report
@@ -41,13 +38,7 @@ async def make_site(mariadb: PrivateMariaDB, folder: Path, name: str, **values: 
     settings.storage_root.mkdir()
     backend, store = new_store(settings.storage_root)
     backend.close()
-    admin: dict[str, object] = {"unix_socket": settings.mariadb_socket, "user": "root", "password": ""}
-    await make_database(admin, settings)
-    database = await Database.open(connect=admin | {"database": name}, connections_max=1)
-    await schema.migrate(database, schema.load_migrations())
-    await give_rights(database, settings)
-    await bind_store(database, store.store_id)
-    await database.close()
+    await migrate(settings, store.store_id)
     return given
 
 

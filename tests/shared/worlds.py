@@ -14,18 +14,15 @@ from cas.digest import Digest
 from cas.errors import StoreFailed
 from cas.journal import Journal
 from cas.store import BlobStore
-from catalog import schema
-from catalog.binding import bind_store
 from catalog.catalog import Catalog
 from catalog.changes import AddFile, AddKnown, PathChange
-from catalog.database import Database
 from catalog.packs import NewPack
 from catalog.settings import Settings, load_settings
 from catalog.tenant import TenantScope
 from catalog.values import Actor, Area, Claimable, CommitResult, DeviceKind, EntryKind, EntryPath, HandoffClaims, Role
 from tests.shared.settings import values_for
 from tests.shared.stores import SparseBackend, new_store
-from tools.migrate.main import give_rights, make_database
+from tools.migrate.main import migrate
 from tools.run.mariadb import PrivateMariaDB
 
 _numbers = itertools.count(1)
@@ -34,15 +31,7 @@ _numbers = itertools.count(1)
 async def make_empty_catalog(values: dict[str, str], store_id: str) -> Settings:
     """A migrated database that is bound to the store, and its settings."""
     settings = load_settings(values, Path("/nonexistent"))
-    admin: dict[str, object] = {"unix_socket": settings.mariadb_socket, "user": "root", "password": ""}
-    await make_database(admin, settings)
-    database = await Database.open(connect=admin | {"database": settings.mariadb_db}, connections_max=1)
-    try:
-        await schema.migrate(database, schema.load_migrations())
-        await give_rights(database, settings)
-        await bind_store(database, store_id)
-    finally:
-        await database.close()
+    await migrate(settings, store_id)
     return settings
 
 

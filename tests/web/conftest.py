@@ -1,6 +1,5 @@
 """One running server for all tests of the HTTP side that do not harm it, and people signed in to it."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,10 +8,9 @@ import pytest
 
 from tests.shared.portal import new_person, sign_in
 from tests.shared.service import Service
-from tests.shared.settings import GivenSettings, values_for, write_settings
+from tests.shared.sites import new_site
 from tests.web.device import Device
 from tools.run.mariadb import PrivateMariaDB
-from tools.run.processes import python
 
 QUOTA_BYTES = 64 << 20
 UPLOAD_BYTES_MAX = 24 << 20
@@ -23,13 +21,8 @@ def running(mariadb: PrivateMariaDB, quick_folder: Path) -> Iterator[Service]:
     """The server. Small limits, so that tests reach them: 64 MiB an account, 24 MiB an upload."""
     folder = quick_folder / "web"
     folder.mkdir()
-    values = values_for(folder, mariadb.socket, "otb_web_tests") | {
-        "QUOTA_DEFAULT_BYTES": str(QUOTA_BYTES),
-        "UPLOAD_BYTES_MAX": str(UPLOAD_BYTES_MAX),
-    }
-    given = write_settings(folder / "settings", values)
-    for module, *arguments in (("tools.store", "init"), ("tools.migrate",)):
-        _run(python(module, *arguments), given)
+    limits = {"QUOTA_DEFAULT_BYTES": str(QUOTA_BYTES), "UPLOAD_BYTES_MAX": str(UPLOAD_BYTES_MAX)}
+    given = new_site(folder, mariadb.socket, "otb_web_tests", **limits)
     service = Service(given, folder).start()
     yield service
     service.stop()
@@ -60,8 +53,3 @@ def owner(join: Callable[[], httpx2.Client]) -> httpx2.Client:
 def laptop(owner: httpx2.Client) -> Device:
     """A device of the owner's."""
     return Device.make(owner, "laptop")
-
-
-def _run(command: list[str], given: GivenSettings) -> None:
-    done = subprocess.run(command, env=given.environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command} failed:\n{done.stdout}{done.stderr}"

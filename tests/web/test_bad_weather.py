@@ -14,7 +14,7 @@ import pytest
 
 from tests.shared.portal import sign_in
 from tests.shared.service import Service, free_port
-from tests.shared.settings import values_for, write_settings
+from tests.shared.sites import new_site
 from tests.web.device import Device, Wire, as_sent, stored
 from tests.web.test_openapi import check
 from tests.web.tus_client import CHUNK, TUS, UPLOADS, begun, offset, send
@@ -50,10 +50,7 @@ def exposed(
 ) -> Iterator[Service]:
     """A server on both."""
     folder = tmp_path_factory.mktemp("exposed")
-    values = values_for(folder, own_mariadb.socket, "exposed") | {"STORAGE_ROOT": str(small_disk / "store")}
-    given = write_settings(folder / "settings", values)
-    for module, *arguments in (("tools.store", "init"), ("tools.migrate",)):
-        subprocess.run(python(module, *arguments), env=given.environ, check=True, capture_output=True)
+    given = new_site(folder, own_mariadb.socket, "exposed", STORAGE_ROOT=str(small_disk / "store"))
     service = Service(given, folder).start()
     yield service
     service.stop()

@@ -26,14 +26,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         store = BlobStore.open(LocalBackend(settings.storage_root))
-        asyncio.run(_migrate(settings, store))
+        applied = asyncio.run(migrate(settings, store.store_id))
     except (BadSettings, CasError, CatalogError, ValueError) as e:
         print(f"tools/migrate: {e}", file=sys.stderr)
         return 2
+    names = ", ".join(f"{m.version:04} {m.name}" for m in applied)
+    print(f"tools/migrate: applied {names}" if applied else "tools/migrate: nothing to do")
     return 0
 
 
-async def _migrate(settings: Settings, store: BlobStore) -> None:
+async def migrate(settings: Settings, store_id: str) -> list[schema.Migration]:
+    """Make the database what this code needs, bound to the store. Returns what it applied. Raises CatalogError."""
     admin = dict(connect_options(settings)) | {
         "user": settings.mariadb_admin_user,
         "password": settings.mariadb_admin_password,
@@ -43,11 +46,10 @@ async def _migrate(settings: Settings, store: BlobStore) -> None:
     try:
         applied = await schema.migrate(database, schema.load_migrations())
         await give_rights(database, settings)
-        await bind_store(database, store.store_id)
+        await bind_store(database, store_id)
     finally:
         await database.close()
-    names = ", ".join(f"{m.version:04} {m.name}" for m in applied)
-    print(f"tools/migrate: applied {names}" if applied else "tools/migrate: nothing to do")
+    return applied
 
 
 async def make_database(admin: dict[str, object], settings: Settings) -> None:

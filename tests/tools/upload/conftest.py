@@ -1,7 +1,6 @@
 """A server for the client's tests, and computers that back up to it."""
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,10 +8,9 @@ import httpx2
 import pytest
 
 from tests.shared.service import Service
-from tests.shared.settings import values_for, write_settings
+from tests.shared.sites import new_site
 from tests.tools.upload.computer import Computer, join, new_computer
 from tools.run.mariadb import PrivateMariaDB
-from tools.run.processes import python
 
 
 @pytest.fixture(scope="session")
@@ -20,12 +18,7 @@ def service(mariadb: PrivateMariaDB, quick_folder: Path, tmp_path_factory: pytes
     """One server for all of them: making a store costs seconds. A test that kills it starts it again."""
     folder = quick_folder / "client"
     folder.mkdir()
-    given = write_settings(folder / "settings", values_for(folder, mariadb.socket, "otb_client_tests"))
-    for module, *arguments in (("tools.store", "init"), ("tools.migrate",)):
-        done = subprocess.run(
-            python(module, *arguments), env=given.environ, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+    given = new_site(folder, mariadb.socket, "otb_client_tests")
     running = Service(given, tmp_path_factory.mktemp("client")).start()
     yield running
     running.stop()
