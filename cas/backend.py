@@ -70,6 +70,13 @@ class ObjectPart(ObjectWriter, Protocol):
         """How many of its bytes can be read with `read_at`; less than was given to `write` while buffers are on their
         way, and all after `settle`."""
 
+    def start(self, data: Data) -> None:
+        """Begin to append `data`, which stays as it is until `wait` returns; nothing else is called in between. Raises
+        as `write`."""
+
+    def wait(self) -> None:
+        """Until what was started needs its `data` no more. Raises as `write`."""
+
     def read_at(self, offset: int, length: int) -> bytes:
         """Bytes up to `written_bytes`. Other threads may read while one writes."""
 

@@ -1,11 +1,13 @@
 """`GrowingFile`: appending to an open file, small ones simply, large ones past the page cache.
 
 A copy through the page cache costs a second pass over memory and leaves all the waiting to the fsync at the end. So
-from `DIRECT_AFTER_BYTES` on, a thread of the file's own writes aligned buffers with O_DIRECT while the caller fills
-the next. Where O_DIRECT is refused (tmpfs, ZFS before 2.3), the same thread writes plainly and starts write-back at
+from `DIRECT_AFTER_BYTES` on, a thread of the file's own writes with O_DIRECT: whole pages from where the caller has
+them, while the caller does something else with them, and all else from aligned buffers while the caller fills the next.
+Where O_DIRECT is refused (tmpfs, ZFS before 2.3), the same thread writes plainly and starts write-back at
 once. `docs/decisions/0003-layout-and-encoding.md` has the measurement.
 """
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -55,33 +57,57 @@ def set_direct(fd: int, wanted: bool) -> bool:
     return True
 
 
+def is_aligned(data: memoryview) -> bool:
+    """Whether O_DIRECT can write from here. Of memory that is not writable nothing is known."""
+    return not data.readonly and ctypes.addressof(ctypes.c_char.from_buffer(data)) % PAGE_BYTES == 0
+
+
 class _Pipeline:
-    """A thread that writes full buffers in order. The file's offset is a multiple of 4096 when it starts."""
+    """A thread that writes in order. The file's offset is a multiple of 4096 when it starts.
+
+    Each block comes with the queue that it goes to when it is written: that of the free buffers, or of the blocks that
+    the caller lent.
+    """
 
     def __init__(self, fd: int, seconds_max: float) -> None:
         self.written_bytes = 0
         self._fd = fd
         self._seconds_max = seconds_max
         self._direct = set_direct(fd, True)
-        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
-        self._full: SimpleQueue[mmap.mmap | None] = SimpleQueue()
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._returned: SimpleQueue[memoryview] = SimpleQueue()
+        self._full: SimpleQueue[tuple[memoryview, SimpleQueue[memoryview]] | None] = SimpleQueue()
         self._error: OSError | None = None
-        for _ in range(BUFFERS - 1):
-            self._free.put(mmap.mmap(-1, BUFFER_BYTES))
-        self._buffer = mmap.mmap(-1, BUFFER_BYTES)
+        self._buffers_left = BUFFERS
+        self._buffer: memoryview | None = None
         self._filled = 0
+        self._is_lent = False
         self._ended = threading.Event()
         threading.Thread(target=self._run, name="cas-pipeline", daemon=True).start()
 
-    def write(self, data: memoryview) -> None:
-        """Copy in; waits only while all buffers are on their way. Raises OSError, `DeadlinePassed`."""
+    def start(self, data: memoryview) -> None:
+        """Hand over whole pages where they can be written from; copy in all else, waiting only while all buffers are on
+        their way. Raises OSError, `DeadlinePassed`."""
+        page_bytes = len(data) - len(data) % PAGE_BYTES
+        if page_bytes and not self._filled and is_aligned(data):
+            self._full.put((data[:page_bytes], self._returned))
+            self._is_lent = True
+            data = data[page_bytes:]
         while data:
+            buffer = self._buffer = self._buffer or self._free_buffer()
             part = data[: BUFFER_BYTES - self._filled]
-            self._buffer[self._filled : self._filled + len(part)] = part
+            buffer[self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             data = data[len(part) :]
             if self._filled == BUFFER_BYTES:
-                self._hand_over()
+                self._full.put((buffer, self._free))
+                self._buffer, self._filled = None, 0
+
+    def wait(self) -> None:
+        """Until what was handed over is written. Raises OSError, `DeadlinePassed`."""
+        if self._is_lent:
+            self._is_lent = False
+            self._taken(self._returned)
 
     def finish(self) -> None:
         """Write what is left, the unaligned rest without O_DIRECT, and end the thread. Raises OSError,
@@ -91,9 +117,9 @@ class _Pipeline:
             raise self._error
         if self._direct:
             set_direct(self._fd, False)
-        with memoryview(self._buffer) as view:
-            write_all(self._fd, view[: self._filled])
-        self.written_bytes += self._filled
+        if self._buffer is not None:
+            write_all(self._fd, self._buffer[: self._filled])
+            self.written_bytes += self._filled
 
     def end(self) -> None:
         """End the thread, after the buffers on their way. Raises `DeadlinePassed`."""
@@ -101,38 +127,44 @@ class _Pipeline:
         if not self._ended.wait(self._seconds_max * BUFFERS):
             raise DeadlinePassed(f"no answer to a write within {self._seconds_max * BUFFERS:g} s")
 
-    def _hand_over(self) -> None:
-        self._full.put(self._buffer)
+    def _free_buffer(self) -> memoryview:
+        if self._buffers_left:
+            self._buffers_left -= 1
+            return memoryview(mmap.mmap(-1, BUFFER_BYTES))
+        return self._taken(self._free)
+
+    def _taken(self, queue: SimpleQueue[memoryview]) -> memoryview:
         try:
-            self._buffer = self._free.get(timeout=self._seconds_max)
+            block = queue.get(timeout=self._seconds_max)
         except Empty:
             raise DeadlinePassed(f"no answer to a write within {self._seconds_max:g} s") from None
-        self._filled = 0
         if self._error is not None:
             raise self._error
+        return block
 
     def _run(self) -> None:
-        while (buffer := self._full.get()) is not None:
+        while (work := self._full.get()) is not None:
+            block, done = work
             if self._error is None:
                 try:
-                    self._put(buffer)
+                    self._put(block)
                 except OSError as error:
                     self._error = error  # raised in the caller's thread at its next step
-            self._free.put(buffer)
+            done.put(block)
+            del block, work  # an idle thread keeps no memory of the caller's
         self._ended.set()
 
-    def _put(self, buffer: mmap.mmap) -> None:
-        with memoryview(buffer) as view:
-            try:
-                write_all(self._fd, view)
-            except _Refused as refused:
-                # Some file systems take the flag and refuse the first write.
-                self._direct = False
-                set_direct(self._fd, False)
-                write_all(self._fd, view[refused.written :])
-        self.written_bytes += BUFFER_BYTES
+    def _put(self, block: memoryview) -> None:
+        try:
+            write_all(self._fd, block)
+        except _Refused as refused:
+            # Some file systems take the flag and refuse the first write.
+            self._direct = False
+            set_direct(self._fd, False)
+            write_all(self._fd, block[refused.written :])
+        self.written_bytes += len(block)
         if not self._direct:
-            start_write_back(self._fd, BUFFER_BYTES)
+            start_write_back(self._fd, len(block))
 
 
 def start_write_back(fd: int, last_bytes: int) -> None:
@@ -163,12 +195,22 @@ class GrowingFile:
         return plain_bytes + (pipeline.written_bytes if pipeline is not None else 0)
 
     def write(self, data: memoryview) -> None:
+        self.start(data)
+        self.wait()
+
+    def start(self, data: memoryview) -> None:
+        """Begin to append `data`, which stays as it is until `wait` returns."""
         room = len(data) if self._settled else self._plain_bytes_max - self._plain_bytes
         if room:
             write_all(self._fd, data[:room])
             self._plain_bytes += min(room, len(data))
         if len(data) > room:
-            self._started().write(data[room:])
+            self._started().start(data[room:])
+
+    def wait(self) -> None:
+        """Until what was started needs its `data` no more."""
+        if self._pipeline is not None:
+            self._pipeline.wait()
 
     def settle(self) -> None:
         """Hand everything to the kernel. Later writes are plain."""

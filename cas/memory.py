@@ -58,6 +58,12 @@ class MemoryPart(MemoryWriter):
     def written_bytes(self) -> int:
         return len(self._held.data)
 
+    def start(self, data: Data) -> None:
+        self.write(data)
+
+    def wait(self) -> None:
+        """`start` took it all."""
+
     def settle(self) -> None:
         """There are no buffers."""
 

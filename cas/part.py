@@ -20,7 +20,7 @@ from cas.layout import has_pieces
 from cas.pieces import PieceHasher
 from cas.sinks import SealedParts
 from cas.staged import Staged
-from cas.writer import STEP_BYTES
+from cas.writer import STEP_BYTES, steps
 
 CATCH_UP_BYTES: Final = 8 << 20
 """A writer that is no further ahead of the hashes than this waits for them, so that they go on with the bytes."""
@@ -80,11 +80,17 @@ class PartWriter:
         return self.hashes.size_bytes == self.size_bytes
 
     def write(self, data: Data) -> None:
-        """Append a block of any size. Raises `StoreFull`, `StoreReadOnly`, `StoreFailed`."""
-        rest = memoryview(data).cast("B")
-        while rest:
-            self._take(rest[:STEP_BYTES])
-            rest = rest[STEP_BYTES:]
+        """Append a block of any size, hashed while it is written. Raises `StoreFull`, `StoreReadOnly`,
+        `StoreFailed`."""
+        with self._lock:
+            if not self._is_open:
+                raise CasError("this writer has ended")
+        self._part.start(data)
+        try:
+            for step in steps(data):
+                self._hash(step)
+        finally:
+            self._part.wait()
         if not self.is_hashed and self.size_bytes - self.hashes.size_bytes <= CATCH_UP_BYTES:
             self._part.settle()
             self.rehash(CATCH_UP_BYTES)
@@ -141,14 +147,11 @@ class PartWriter:
     ) -> None:
         self.close()
 
-    def _take(self, data: memoryview) -> None:
+    def _hash(self, data: memoryview) -> None:
         with self._lock:
-            if not self._is_open:
-                raise CasError("this writer has ended")
             if self.is_hashed:
                 self.hashes.update(data)
             self.size_bytes += len(data)
-        self._part.write(data)
 
     def _rehash_step(self) -> bool:
         with self._lock:

@@ -46,8 +46,16 @@ class LocalPart:
         return start_bytes + file.written_bytes
 
     def write(self, data: Data) -> None:
+        self.start(data)
+        self.wait()
+
+    def start(self, data: Data) -> None:
         with self._calls("writing"):
-            self._growing[0].write(memoryview(data))
+            self._growing[0].start(memoryview(data))
+
+    def wait(self) -> None:
+        with self._calls("writing"):
+            self._growing[0].wait()
 
     def read_at(self, offset: int, length: int) -> bytes:
         with self._calls("reading back"):

@@ -3,6 +3,7 @@
 Memory is bounded whatever the size: one sample of 1 MiB, one frame, a few buffers of the file, and a few bytes per MiB.
 """
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Final
 
@@ -19,6 +20,14 @@ from cas.trial import SAMPLE_BYTES, has_paid, is_worth_trying
 
 STEP_BYTES: Final = 1 << 20
 """Blocks are taken in steps of this size, so that hashing and writing find the bytes still in the processor's cache."""
+
+
+def steps(data: Data) -> Iterator[memoryview]:
+    """A block in steps of at most `STEP_BYTES`."""
+    rest = memoryview(data).cast("B")
+    while rest:
+        yield rest[:STEP_BYTES]
+        rest = rest[STEP_BYTES:]
 
 
 class BlobWriter:
@@ -41,11 +50,9 @@ class BlobWriter:
         """Append a block of any size. Raises `SizeMismatch` beyond the limit, `StoreFull`, `StoreReadOnly`,
         `StoreFailed`."""
         self._check_open()
-        rest = memoryview(data).cast("B")
         try:
-            while rest:
-                self._take(rest[:STEP_BYTES])
-                rest = rest[STEP_BYTES:]
+            for step in steps(data):
+                self._take(step)
         except BaseException:
             self.abort()
             raise

@@ -1,8 +1,10 @@
 """Request bodies: how fast they must come, how large they may be, and how JSON and forms are read from them."""
 
 import asyncio
+import mmap
 import time
 from collections.abc import AsyncGenerator, Callable
+from itertools import cycle
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,13 +13,16 @@ from starlette.requests import Request
 from starlette.types import Message, Receive
 
 from catalog.errors import BadRequest
+from web.direct import GONE, DirectBody, direct_body
 from web.errors import Disconnected, TooLarge, TooSlow, WrongMediaType
 from web.limits import (
     BODY_BYTES_PER_SECOND_MIN,
     BODY_WINDOW_SECONDS,
+    FLOW_BYTES,
     FORM_BODY_BYTES_MAX,
     FORM_FIELDS_MAX,
     JSON_BODY_BYTES_MAX,
+    PIECE_BYTES,
 )
 
 T = TypeVar("T")
@@ -52,25 +57,70 @@ class _Pace:
         self._waited_seconds, self._received_bytes = 0.0, 0
 
 
-async def paced(request: Request, patience: Callable[[], float] | None = None) -> AsyncGenerator[bytes, None]:
-    """The body's pieces as they come; with `patience`, an empty one whenever none came for so many seconds.
+class _Messages:
+    """The body as the server's messages bring it, at a pace that is watched."""
 
-    Raises `TooSlow`, and `Disconnected` where the client goes away.
-    """
-    pace = _Pace()
-    is_whole = False
-    while not is_whole:
+    def __init__(self, request: Request) -> None:
+        self.pace = _Pace()
+        self.is_whole = False
+        self._receive = request.receive
+
+    async def piece(self, patience: float | None) -> bytes | None:
+        """The next one; an empty one when none came in so many seconds; None where there is nothing to tell."""
         started = time.monotonic()
-        seconds = pace.seconds_left if patience is None else min(pace.seconds_left, patience())
-        message = await _receive(request.receive, seconds)
+        seconds = self.pace.seconds_left if patience is None else min(self.pace.seconds_left, patience)
+        message = await _receive(self._receive, seconds)
         if message["type"] == "http.disconnect":
-            raise Disconnected("The client went away before its body was whole.")
+            raise Disconnected(GONE)
         piece: bytes = message.get("body", b"")
-        is_whole = message["type"] == "http.request" and not message.get("more_body", False)
-        if not is_whole:
-            pace.note(time.monotonic() - started, len(piece))
-        if piece or (patience is not None and message["type"] == "timeout"):
+        self.is_whole = message["type"] == "http.request" and not message.get("more_body", False)
+        if not self.is_whole:
+            self.pace.note(time.monotonic() - started, len(piece))
+        return piece if piece or (patience is not None and message["type"] == "timeout") else None
+
+
+async def paced(request: Request) -> AsyncGenerator[bytes, None]:
+    """The body's pieces as they come. Raises `TooSlow`, and `Disconnected` where the client goes away."""
+    messages = _Messages(request)
+    while not messages.is_whole:
+        piece = await messages.piece(None)
+        if piece:
             yield piece
+
+
+async def flowing(
+    request: Request, patience: Callable[[], float], flows_at: Callable[[], int | None]
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """The body's pieces as they come, and an empty one whenever none came for so many seconds.
+
+    While `flows_at` tells where in the file the next byte belongs, what comes fast comes in large blocks: views that
+    are good until the block after the next is asked for; a page of the file is a page in memory then. Close it with
+    `aclosing`. Raises as `paced`.
+    """
+    messages = _Messages(request)
+    while not messages.is_whole:
+        if flows_at() is not None and (body := direct_body(request)) is not None:
+            with body:
+                async for block in _blocks(body, messages.pace, patience, flows_at):
+                    yield block
+        else:
+            piece = await messages.piece(patience())
+            if piece is not None:
+                yield piece
+
+
+async def _blocks(
+    body: DirectBody, pace: _Pace, patience: Callable[[], float], flows_at: Callable[[], int | None]
+) -> AsyncGenerator[bytes | memoryview, None]:
+    """As long as it flows."""
+    buffers = cycle([memoryview(mmap.mmap(-1, FLOW_BYTES)) for _ in range(2)])
+    while not body.is_whole and (offset := flows_at()) is not None:
+        room = next(buffers)[offset % mmap.PAGESIZE :]
+        started = time.monotonic()
+        count = await body.fill(room, min(pace.seconds_left, patience()))
+        pace.note(time.monotonic() - started, count)
+        # What comes slowly is gathered by who takes it.
+        yield room[:count] if count >= PIECE_BYTES else bytes(room[:count])
 
 
 async def _receive(receive: Receive, seconds: float) -> Message:

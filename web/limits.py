@@ -53,6 +53,8 @@ HISTORY_ITEMS_MAX: Final = history.PAGE_MAX
 
 PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""
+FLOW_BYTES: Final = 4 * MIB
+"""What is received at once of a large upload that comes fast, while as much is being written."""
 UPLOADS_AT_ONCE: Final = 32
 UPLOADS_AT_ONCE_OF_TENANT: Final = 16
 SMALL_UPLOAD_BYTES_MAX: Final = 64 * KIB

@@ -1,18 +1,22 @@
 """The server's side of HTTP/1.1: Uvicorn's, with limits on headers, and a problem as the answer to what is no HTTP.
 
 What always holds: a connection has 10 s to complete a request's headers, and they are at most 64 KiB; so neither a
-client that drips nor one that never ends can hold anything.
+client that drips nor one that never ends can hold anything. A body of known length can be had directly
+(`web/direct.py`); from then on to its end its bytes are counted here, and the parser begins anew behind it.
 """
 
 import asyncio
 import secrets
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
+import httptools
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from web.answers import PROBLEM_TYPE
+from web.direct import BODY
 from web.errors import Problem
 from web.limits import HEADERS_BYTES_MAX, HEADERS_SECONDS_MAX
 from web.middleware import base_headers
@@ -42,6 +46,10 @@ class Protocol(HttpToolsProtocol):
     _unparsed_bytes = 0
     _problem = _BAD
     _deadline: asyncio.TimerHandle | None = None
+    left_bytes = 0
+    """Of the present request's body, not received yet; stays 0 where its length is not announced."""
+    _is_unparsed = False
+    """Whether the parser does not see the rest of the body."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -52,6 +60,10 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_unparsed:
+            data = self._without_body(data)
+            if not data:
+                return
         # The parser keeps a header to itself until its end, so what it swallows meanwhile is counted as well.
         self._unparsed_bytes += len(data)
         super().data_received(data)
@@ -78,6 +90,41 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._end_deadline()
         super().on_headers_complete()
+        self.left_bytes = self._announced_bytes()
+        self.scope["extensions"] = {BODY: {"connection": partial(self._connection_of, self.cycle)}}
+
+    def on_body(self, body: bytes) -> None:
+        self.left_bytes = max(0, self.left_bytes - len(body))
+        super().on_body(body)
+
+    @property
+    def is_gone(self) -> bool:
+        return self.cycle.disconnected or self.transport.is_closing()
+
+    def take_waiting(self, room: memoryview) -> int:
+        count = min(len(room), len(self.cycle.body))
+        room[:count] = self.cycle.body[:count]
+        del self.cycle.body[:count]
+        return count
+
+    def divert(self, receiver: asyncio.BufferedProtocol) -> None:
+        self._is_unparsed = True
+        self.flow.pause_reading()
+        self.transport.set_protocol(receiver)
+
+    def restore(self) -> None:
+        if self.is_gone:
+            return
+        self.flow.pause_reading()
+        self.transport.set_protocol(self)
+        if not self.left_bytes:
+            self._end_body()
+
+    def read(self, is_on: bool) -> None:
+        if is_on:
+            self.flow.resume_reading()
+        else:
+            self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's words are for its log
         """Answer what cannot be read, and close."""
@@ -93,6 +140,30 @@ class Protocol(HttpToolsProtocol):
         lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         self.transport.close()
+
+    def _announced_bytes(self) -> int:
+        """As the parser has read it: it lets only numbers through, and no second length beside them."""
+        headers = dict(self.headers)
+        return 0 if b"transfer-encoding" in headers else int(headers.get(b"content-length", b"0"))
+
+    def _connection_of(self, cycle: RequestResponseCycle) -> "Protocol | None":
+        """While bytes of this request's body are still to come, and its client does not wait for our leave."""
+        is_coming = self.cycle is cycle and self.left_bytes and not cycle.waiting_for_100_continue
+        return self if is_coming else None
+
+    def _without_body(self, data: bytes) -> bytes:
+        """What follows the rest of the body."""
+        body, rest = data[: self.left_bytes], data[self.left_bytes :]
+        self.on_body(body)
+        if not self.left_bytes:
+            self._end_body()
+        return rest
+
+    def _end_body(self) -> None:
+        self._is_unparsed = False
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as Uvicorn's own
+        self.on_message_complete()
 
     def _count(self, size_bytes: int) -> None:
         self._headers_bytes += size_bytes

@@ -8,7 +8,7 @@ a newer request has taken the upload over, this one writes no byte more.
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -22,7 +22,7 @@ from catalog.errors import QuotaExceeded, UploadLost
 from catalog.tenant import TenantScope
 from catalog.uploads import Upload
 from web.blocks import Block
-from web.bodies import paced
+from web.bodies import flowing
 from web.errors import ChecksumMismatch, Disconnected, TooLarge, TooSlow, UploadStalled
 from web.limits import (
     PART_FLOW_GAP_SECONDS,
@@ -90,8 +90,9 @@ class Transfer:
             self._hashes_before = self._hashes.copy()
         try:
             with self._turn.interruptible():
-                async for piece in paced(request, self._patience):
-                    await self._take(piece)
+                async with aclosing(flowing(request, self._patience, self._flows_at)) as pieces:
+                    async for piece in pieces:
+                        await self._take(piece)
         except _KEPT as error:
             if not isinstance(error, UploadLost) or self._turn.is_lost:
                 # Lost to another process, the part is no longer ours to write; to a request here, it waits for us.
@@ -152,9 +153,16 @@ class Transfer:
 
     # -- while bytes come
 
-    async def _take(self, piece: bytes) -> None:
-        """A piece of the body, or an empty one when none came for a while."""
+    async def _take(self, piece: bytes | memoryview) -> None:
+        """A piece of the body, or an empty one when none came for a while. A view is a block of its own."""
         self._check(len(piece))
+        if isinstance(piece, memoryview):
+            if self._block:
+                await self._hand_over(self._block.take())
+            self._taken_bytes += len(piece)
+            await self._hand_over(piece)
+            self._save_beside()
+            return
         if not self._block:
             self._block_began = time.monotonic()
         self._block.append(piece)
@@ -169,11 +177,14 @@ class Transfer:
                 await self.open()
                 await self._pause()
         elif len(self._block) >= PIECE_BYTES:
-            await self._hand_over()
-            if self._is_due and self._saving is None:
-                self._saving = asyncio.create_task(self._save(self._writer))
+            await self._hand_over(self._block.take())
+            self._save_beside()
         elif not piece or seconds > PART_FLOW_SECONDS:
             await self._pause()
+
+    def _flows_at(self) -> int | None:
+        """Where the next byte belongs, while there is a writer."""
+        return None if self._writer is None else self._taken_bytes
 
     def _patience(self) -> float:
         """How long to wait for bytes before something else is to be done."""
@@ -193,17 +204,21 @@ class Transfer:
         seconds_max = PART_SAVE_SECONDS if unsaved_bytes >= PIECE_BYTES else PART_SAVE_SECONDS_OF_FEW
         return unsaved_bytes >= PART_SAVE_BYTES or time.monotonic() - self._saved_at > seconds_max
 
-    async def _hand_over(self) -> None:
-        """Give the block to a thread; waits for the one before it."""
+    async def _hand_over(self, block: bytes | memoryview) -> None:
+        """Give a block to a thread; waits for the one before it."""
         await self._cover()
         writer = await self.open()
         await self._settle_write()
-        block = self._block.take()
         self._given_bytes += len(block)
         self._writing = self._held.writers.start(self._write, writer, block)
         self._block_began = time.monotonic()
 
-    def _write(self, writer: PartWriter, block: bytes) -> None:
+    def _save_beside(self) -> None:
+        """While the next bytes come."""
+        if self._is_due and self._saving is None and self._writer is not None:
+            self._saving = asyncio.create_task(self._save(self._writer))
+
+    def _write(self, writer: PartWriter, block: bytes | memoryview) -> None:
         try:
             if self._checksum is not None:
                 self._checksum.hasher.update(block)
@@ -246,7 +261,7 @@ class Transfer:
     async def _flush(self) -> None:
         """Everything that came is with the system, and the buffers are free."""
         if self._block:
-            await self._hand_over()
+            await self._hand_over(self._block.take())
         await self._settle_write()
         if self._saving is not None:
             saving, self._saving = self._saving, None
