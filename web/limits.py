@@ -53,7 +53,7 @@ HISTORY_ITEMS_MAX: Final = history.PAGE_MAX
 
 PIECE_BYTES: Final = 1 * MIB
 """What is handed between the event loop and a worker thread at once; less costs more than the work itself."""
-FLOW_BYTES: Final = 4 * MIB
+FLOW_BYTES: Final = 2 * MIB
 """What is received at once of a large upload that comes fast, while as much is being written."""
 UPLOADS_AT_ONCE: Final = 32
 UPLOADS_AT_ONCE_OF_TENANT: Final = 16

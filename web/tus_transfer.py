@@ -2,8 +2,9 @@
 
 What always holds: an offset is told only after the bytes before it are durable; a request holds one of the few places,
 with the buffers of an open part, only while bytes flow, and else at most `PART_PENDING_BYTES`; however a request ends,
-what came stays (but bytes whose checksum is wrong or unknown, and those of a client that lied about its length); once
-a newer request has taken the upload over, this one writes no byte more.
+what came stays (but bytes whose checksum is wrong or unknown, those of a client that lied about its length, and of a
+request that is taken over those of the last `PART_FLOW_GAP_SECONDS`); once a newer request has taken the upload over,
+this one writes no byte more.
 """
 
 import asyncio

@@ -1,6 +1,7 @@
 """Parts: a blob that comes in several goes is hashed as it comes, read again only where it must be, placed whole."""
 
 import errno
+import mmap
 import os
 import random
 import threading
@@ -63,6 +64,21 @@ def test_a_new_process_hashes_again_what_came_before_it(store: BlobStore, first:
         assert not again.is_hashed
         again.write(data[first:])
         staged = again.finish(Digest.of(data))
+    store.check(store.place(staged))
+
+
+@pytest.mark.parametrize("first", [0, 4096, 4097])
+def test_memory_that_is_written_from_where_it_lies_is_free_after_the_call(store: BlobStore, first: int) -> None:
+    """Whole pages of it, where the file's pages are pages in memory; all else is copied."""
+    data, block = noise(first + 21 * MIB + 17), memoryview(mmap.mmap(-1, 7 * MIB + 1))
+    with store.resume() as part:
+        part.write(data[:first])
+        for at in range(first, len(data), len(block)):
+            size_bytes = min(len(block), len(data) - at)
+            block[:size_bytes] = data[at : at + size_bytes]
+            part.write(block[:size_bytes])
+            block[:] = bytes(len(block))
+        staged = part.finish(Digest.of(data), len(data))
     store.check(store.place(staged))
 
 

@@ -18,7 +18,7 @@ from tests.shared.portal import sign_in
 from tests.shared.service import Service
 from tests.web.device import Device, Wire, as_sent
 from tests.web.tus_client import CHUNK, UPLOADS, begun, create, offset, send
-from web.bodies import paced
+from web.bodies import flowing, paced
 from web.errors import TooSlow
 from web.limits import PART_PENDING_BYTES
 from web.tus_turns import Places, Turns
@@ -94,11 +94,11 @@ def request_of(*pieces: bytes, gap_seconds: float) -> Request:
     return Request({"type": "http", "headers": []}, receive)
 
 
-async def until_too_slow(body: AsyncIterator[bytes]) -> list[bytes]:
+async def until_too_slow(body: AsyncIterator[bytes | memoryview]) -> list[bytes]:
     pieces: list[bytes] = []
     try:
         async for piece in body:
-            pieces += [piece]
+            pieces += [bytes(piece)]
     except TooSlow:
         return pieces
     raise AssertionError("it went on for ever")
@@ -108,7 +108,7 @@ async def until_too_slow(body: AsyncIterator[bytes]) -> list[bytes]:
 async def test_a_body_that_stops_coming_is_looked_at_and_then_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.bodies.BODY_WINDOW_SECONDS", 0.5)
     request = request_of(b"some", b"more", gap_seconds=0.12)
-    pieces = await until_too_slow(paced(request, lambda: 0.05))
+    pieces = await until_too_slow(flowing(request, lambda: 0.05, lambda: None))
     assert [piece for piece in pieces if piece] == [b"some", b"more"]
     assert pieces.count(b"") >= 3
     assert await until_too_slow(paced(request_of(b"some", gap_seconds=0.12))) == [b"some"]
