@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -60,13 +61,19 @@ class Ours:
             "large again": self.upload(large),
         }
 
-    def begin(self) -> None:
-        """Another account and device."""
+    @contextmanager
+    def beginning(self) -> Iterator[tuple[httpx2.Client, str]]:
+        """Another account, signed in, and its device, to which is backed up from now on."""
         shutil.rmtree(self._config, ignore_errors=True)
         with sign_in(self._service.url, self._service.settings) as client:
-            self._connect(client)
+            yield client, self._connect(client)
 
-    def _connect(self, client: httpx2.Client) -> None:
+    def begin(self) -> None:
+        """Another account and device."""
+        with self.beginning():
+            return
+
+    def _connect(self, client: httpx2.Client) -> str:
         device = client.post("/api/v1/devices", json={"name": "bench", "kind": "other"}).json()
         token = client.post(f"/api/v1/devices/{device['id']}/tokens", json={"label": "bench"}).json()["token"]
         self._config.mkdir(mode=0o700)
@@ -74,6 +81,7 @@ class Ours:
         file = self._config / "config.json"
         file.write_text(httpx2.Request("POST", "http://x", json=made).content.decode())
         file.chmod(0o600)
+        return str(device["id"])
 
     def upload(self, folder: Path, *options: str) -> float:
         """Seconds of one backup."""
@@ -93,25 +101,21 @@ class Copyparty:
     def measure(self, small: Path, large: Path) -> Seconds:
         volume = self._folder / "volume"
         volume.mkdir(parents=True)
-        port = free_port()
-        command: list[str | Path] = [
-            _PEERS / "copyparty", "-q", "-i", "127.0.0.1", "-p", str(port), "-v", f"{volume}::A", "--dedup", "-e2dsa",
-            "--no-thumb", "--no-mtag-ff", "--hist", str(self._hist),
-        ]  # fmt: skip
-        with _server(command, f"http://127.0.0.1:{port}/", self._folder):
+        options = ["--dedup", "-e2dsa", "--no-thumb", "--no-mtag-ff", "--hist", str(self._hist)]
+        with copyparty(self._folder, volume, "A", *options) as served:
             times = {
-                "small": self._upload(port, small),
-                "small again": self._upload(port, small, "-z"),
-                "small reread": self._upload(port, small),
-                "large": self._upload(port, large),
-                "large again": self._upload(port, large, "-z"),
+                "small": self._upload(served, small),
+                "small again": self._upload(served, small, "-z"),
+                "small reread": self._upload(served, small),
+                "large": self._upload(served, large),
+                "large again": self._upload(served, large, "-z"),
             }
         shutil.rmtree(self._folder)
         return times
 
-    def _upload(self, port: int, folder: Path, *options: str) -> float:
+    def _upload(self, served: "Served", folder: Path, *options: str) -> float:
         environ = os.environ | {"HOME": str(self._folder)}
-        return _timed([_PEERS / "u2c", "-ns", *options, f"http://127.0.0.1:{port}/", folder], environ)
+        return _timed([_PEERS / "u2c", "-ns", *options, served.url, folder], environ)
 
 
 class Restic:
@@ -273,14 +277,41 @@ def _report(rounds: Sequence[Mapping[str, Seconds]]) -> None:
             print(f"    {side:<12}          {line}")
 
 
+@dataclass(frozen=True)
+class Served:
+    """A peer's server that runs."""
+
+    url: str
+    pid: int
+
+
 @contextmanager
-def _server(command: Sequence[str | Path], url: str, folder: Path) -> Iterator[None]:
+def copyparty(folder: Path, volume: Path, rights: str, *options: str) -> Iterator[Served]:
+    """copyparty's server of one folder of files; `folder` is its home."""
+    port = free_port()
+    command: list[str | Path] = [
+        _PEERS / "copyparty",
+        "-q",
+        "-i",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-v",
+        f"{volume}::{rights}",
+        *options,
+    ]
+    with _server(command, f"http://127.0.0.1:{port}/", folder) as served:
+        yield served
+
+
+@contextmanager
+def _server(command: Sequence[str | Path], url: str, folder: Path) -> Iterator[Served]:
     environ = os.environ | {"HOME": str(folder)}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=environ)
     try:
         _wait_until(lambda: _answers(url))
-        yield
+        yield Served(url, process.pid)
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -74,10 +74,7 @@ class Service:
 
     def memory_peak_bytes(self) -> int:
         """The most resident memory since the start or the last `forget_memory_peak` (VmHWM of proc_pid_status(5))."""
-        for line in Path(f"/proc/{self.pid}/status").read_text("ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        raise AssertionError("The kernel tells no VmHWM.")
+        return memory_peak_bytes(self.pid)
 
     def forget_memory_peak(self) -> None:
         """Measure the peak from now on (proc_pid_clear_refs(5))."""
@@ -92,6 +89,14 @@ class Service:
             return httpx2.get(f"{self.url}/readyz", headers={"Host": self._host}, timeout=5).status_code == 200
         except httpx2.TransportError:  # not listening yet: asked again until the deadline
             return False
+
+
+def memory_peak_bytes(pid: int) -> int:
+    """The most resident memory of a process so far (VmHWM of proc_pid_status(5))."""
+    for line in Path(f"/proc/{pid}/status").read_text("ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError("The kernel tells no VmHWM.")
 
 
 def free_port() -> int:
