@@ -112,7 +112,7 @@ class Making:
         async def work(tx: Transaction) -> None:
             for start in range(0, len(members), _ROWS_PER_STATEMENT):
                 rows = ",".join(
-                    f"({self._tenant_id:d},{export_id:d},{first + number:d},x'{m.chosen.path.raw.hex()}',"
+                    f"({self._tenant_id:d},{export_id:d},{first + number:d},x'{m.chosen.raw_path.hex()}',"
                     f"{m.chosen.entry_id:d},{m.part:d},{_name_literal(m)},{m.offset:d},{m.listed_at:d},{m.central_at:d})"
                     for number, m in enumerate(members[start : start + _ROWS_PER_STATEMENT], start)
                 )
@@ -169,7 +169,7 @@ def _plan_line(member: Member) -> bytes:
 
 def _name_literal(member: Member) -> str:
     """The name in the zip, where it is not simply the path."""
-    raw = member.chosen.path.raw + (b"/" if member.chosen.kind is EntryKind.DIRECTORY else b"")
+    raw = member.chosen.raw_path + (b"/" if member.chosen.kind is EntryKind.DIRECTORY else b"")
     return "NULL" if member.name == raw else f"x'{member.name.hex()}'"
 
 

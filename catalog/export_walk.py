@@ -118,4 +118,4 @@ def found_of(node_id: int, path: EntryPath, row: Sequence[object]) -> Found:
     """`row`: added_seq, id, kind, mtime_ns, mode, blob id and `BLOB_COLUMNS`."""
     added, entry_id, kind, mtime_ns, mode, blob_id, *blob = row
     stored = None if blob_id is None else blob_of(*blob)  # type: ignore[arg-type]
-    return Found(node_id, added, Chosen(entry_id, path, EntryKind(kind), stored, mtime_ns, mode))  # type: ignore[arg-type]
+    return Found(node_id, added, Chosen(entry_id, path.raw, EntryKind(kind), stored, mtime_ns, mode))  # type: ignore[arg-type]

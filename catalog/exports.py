@@ -364,7 +364,7 @@ class Exports:
 def _top(rows: Iterable[Row]) -> Top:
     """Rows of `_TOP` as what is chosen, each at the top of the export, in a lasting order."""
     found = [(row[0], found_of(row[2], EntryPath((bytes(row[3]),)), row[4:])) for row in rows]
-    return sorted(found, key=lambda one: (one[1].chosen.path.raw, one[1].chosen.entry_id))
+    return sorted(found, key=lambda one: (one[1].chosen.raw_path, one[1].chosen.entry_id))
 
 
 def _parts(ids: Sequence[int]) -> list[Sequence[int]]:
@@ -373,14 +373,14 @@ def _parts(ids: Sequence[int]) -> list[Sequence[int]]:
 
 def _member(row: Row) -> Member:
     position, part, name, offset, listed_at, central_at, entry_id, path, kind, mtime_ns, mode, blob_id, *blob = row
-    parsed = EntryPath.parse_bytes(bytes(path))
     if kind is None:
-        raise Purged(f"“{parsed}” of this export was deleted for good since. Make the export again.")
-    chosen = Chosen(
-        entry_id, parsed, EntryKind(kind), None if blob_id is None else blob_of(*blob), mtime_ns, mode
-    )  # fmt: skip
-    plain = bytes(path) + (b"/" if chosen.kind is EntryKind.DIRECTORY else b"")
-    return Member(position, part, plain if name is None else bytes(name), offset, listed_at, central_at, chosen)
+        gone = EntryPath.parse_bytes(bytes(path))
+        raise Purged(f"“{gone}” of this export was deleted for good since. Make the export again.")
+    stored = None if blob_id is None else blob_of(*blob)
+    chosen = Chosen(entry_id, bytes(path), EntryKind(kind), stored, mtime_ns, mode)
+    if name is None:
+        name = chosen.raw_path + (b"/" if chosen.kind is EntryKind.DIRECTORY else b"")
+    return Member(position, part, bytes(name), offset, listed_at, central_at, chosen)
 
 
 def _planned(

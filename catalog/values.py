@@ -587,20 +587,23 @@ class Export:
     since_name: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What an export takes. `path` is as stored, names not made safe; parents come before their children."""
+class Chosen(msgspec.Struct, frozen=True):
+    """What an export takes. `raw_path` is as stored, names not made safe; parents come before their children."""
 
     entry_id: int
-    path: EntryPath
+    raw_path: bytes
     kind: EntryKind
     blob: Blob | None
     mtime_ns: int
     mode: int | None
 
+    @property
+    def path(self) -> EntryPath:
+        """Parsed anew each time: a zip of a million members needs it of none."""
+        return EntryPath.parse_bytes(self.raw_path)
 
-@dataclass(frozen=True, slots=True)
-class Member:
+
+class Member(msgspec.Struct, frozen=True):
     """A member of an export in its place. `name`: in the zip, UTF-8; `offset`, `listed_at`, `central_at`: where its
     local header, its line in the list of digests and its central header begin, each from the start of its section of
     the part."""

@@ -1,6 +1,7 @@
 """Exports as zips: planned once, when they are made, and streamed as often as asked, from any byte on, the same bytes
 each time, whichever process answers."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Final
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+import anyio
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -32,6 +34,8 @@ from web.zip_reading import MemberReads
 
 DEFAULT_NAME: Final = "files"
 _SEARCH_PAGE: Final = 1_000
+_MEMBERS_PAGE: Final = 2_000
+"""About 1.5 MiB; two are in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,8 @@ async def _pieces(
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A part's members, page by page: nothing is held open in the database while a slow reader takes his time."""
+    """A part's members, page by page, the next one fetched while one is used: nothing is held open in the database
+    while a slow reader takes his time. Close `members` (`aclosing`)."""
 
     scope: TenantScope
     export_id: int
@@ -182,9 +187,21 @@ class _Plan:
 
     async def members(self, section: str, at: int) -> AsyncGenerator[Sequence[Member], None]:
         after = await self.scope.exports.position_at(self.export_id, self.part, section, at) - 1
-        while page := await self.scope.exports.members(self.export_id, self.part.number, after):
-            yield page
-            after = page[-1].position
+        page = await self._page(after)
+        while len(page) == _MEMBERS_PAGE:
+            following = asyncio.ensure_future(self._page(page[-1].position))
+            try:
+                yield page
+            finally:
+                # Waited for, not cancelled: that would cost the database a connection.
+                with anyio.CancelScope(shield=True):
+                    await asyncio.wait({following})
+                following.exception()
+            page = following.result()
+        yield page
+
+    async def _page(self, after: int) -> Sequence[Member]:
+        return await self.scope.exports.members(self.export_id, self.part.number, after, _MEMBERS_PAGE)
 
 
 def _plain(name: bytes) -> str:

@@ -7,13 +7,16 @@ under a thread that still reads or writes it.
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 
 from web.limits import PIECE_BYTES
 
 T = TypeVar("T")
+
+_LARGE_BYTES: Final = 64 << 10
+"""From here on, handing a part over by itself costs less than copying it together with others."""
 
 
 class Workers:
@@ -48,44 +51,57 @@ async def settle(future: "asyncio.Future[T]") -> T:
 
 
 async def in_thread(chunks: Generator[bytes, None, None], workers: Workers) -> AsyncGenerator[bytes, None]:
-    """The generator's bytes in pieces of at least 1 MiB but the last, made in worker threads.
+    """The generator's bytes, made in worker threads, at least 1 MiB at a time but the last.
 
-    The generator is closed, in a thread too, however this ends. Close this one with `aclosing`.
+    What is small comes joined. The generator is closed, in a thread too, however this ends. Close this one with
+    `aclosing`.
     """
     try:
-        while piece := await workers.run(_gather, chunks):
-            yield piece
+        while pieces := await workers.run(_gather, chunks):
+            for piece in pieces:
+                yield piece
     finally:
         with anyio.CancelScope(shield=True):
             await workers.run(chunks.close)
 
 
 async def in_thread_ahead(chunks: Generator[bytes, None, None], workers: Workers) -> AsyncGenerator[bytes, None]:
-    """As `in_thread`, with the next piece being made while the last one is on its way."""
+    """As `in_thread`, with the next being made while the last are on their way."""
     try:
-        piece = await workers.run(_gather, chunks)
-        while piece:
+        pieces = await workers.run(_gather, chunks)
+        while pieces:
             following = workers.start(_gather, chunks)
             try:
-                yield piece
+                for piece in pieces:
+                    yield piece
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait({following})
                 following.exception()
                 raise
-            piece = await settle(following)
+            pieces = await settle(following)
     finally:
         with anyio.CancelScope(shield=True):
             await workers.run(chunks.close)
 
 
-def _gather(chunks: Generator[bytes, None, None]) -> bytes:
-    parts: list[bytes] = []
+def _gather(chunks: Generator[bytes, None, None]) -> list[bytes]:
+    """The next 1 MiB or more; nothing at the end. Large parts stay as they are: joining copies."""
+    pieces: list[bytes] = []
+    small: list[bytes] = []
     size_bytes = 0
     while size_bytes < PIECE_BYTES:
         part = next(chunks, None)
         if part is None:
             break
-        parts.append(part)
         size_bytes += len(part)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(part) < _LARGE_BYTES:
+            small.append(part)
+        else:
+            if small:
+                pieces.append(b"".join(small))
+                small.clear()
+            pieces.append(part)
+    if small:
+        pieces.append(b"".join(small))
+    return pieces

@@ -6,17 +6,23 @@ after a break costs what is left and not what came before. A damaged or missing 
 then is visibly no whole zip.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import tzinfo
-from typing import Protocol
+from functools import partial
+from typing import Final, Protocol
 
+from cas.backend import Data
 from cas.blob import Blob
 from catalog.values import Member, PlannedPart
+from web.limits import PIECE_BYTES
 from web.ranges import ByteRange
 from web.threads import Workers, in_thread_ahead
 from web.zip_layout import central_part, ending, list_line, list_local, local_part
+
+PASSING_BYTES_MAX: Final = 8 << 20
+"""The list and the directory of some 40,000 members."""
 
 ReadBlob = Callable[[Blob, ByteRange | None], Iterator[bytes]]
 """Gives a blob's bytes, or a range of them, checked as they flow. Raises `ContentDamaged`."""
@@ -25,8 +31,16 @@ ReadBlob = Callable[[Blob, ByteRange | None], Iterator[bytes]]
 class Plan(Protocol):
     """A part's members, in order."""
 
-    def members(self, section: str, at: int) -> AsyncIterator[Sequence[Member]]:
+    def members(self, section: str, at: int) -> AsyncGenerator[Sequence[Member], None]:
         """Pages of members, from the one on that holds this byte of a section."""
+
+
+class _Passing:
+    """What stands behind the members, made while they go by: the plan is then read once, not three times."""
+
+    def __init__(self) -> None:
+        self.listed = bytearray()
+        self.central = bytearray()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,7 @@ class ZipPart:
     async def pieces(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
         """The wanted bytes, in pieces of about 1 MiB. Close it (`aclosing`) to let go of what is open."""
         start, end = wanted.offset, wanted.offset + wanted.length
-        for length, section in self._sections():
+        for length, section in self._sections(self._passing(wanted)):
             if start < min(length, end):
                 async with aclosing(section(ByteRange(start, min(length, end) - start))) as pieces:
                     async for piece in pieces:
@@ -51,18 +65,25 @@ class ZipPart:
             if end <= 0:
                 return
 
-    def _sections(self) -> list[tuple[int, Callable[[ByteRange], AsyncGenerator[bytes, None]]]]:
+    def _passing(self, wanted: ByteRange) -> _Passing | None:
+        """Only where every member goes by, and what is made of them is little."""
+        little = self.part.list_bytes + self.part.central_bytes <= PASSING_BYTES_MAX
+        return _Passing() if wanted.offset == 0 and little else None
+
+    def _sections(
+        self, passing: _Passing | None
+    ) -> list[tuple[int, Callable[[ByteRange], AsyncGenerator[bytes, None]]]]:
         part, head, tail = self.part, list_local(self.part, self.zone), ending(self.part, self.zone)
         return [
-            (part.local_bytes, self._members),
-            (len(head), _fixed(head)),
-            (part.list_bytes, self._list),
-            (part.central_bytes, self._directory),
-            (len(tail), _fixed(tail)),
+            (part.local_bytes, partial(self._members, passing)),
+            (len(head), partial(_fixed, head)),
+            (part.list_bytes, self._list if passing is None else partial(_fixed, passing.listed)),
+            (part.central_bytes, self._directory if passing is None else partial(_fixed, passing.central)),
+            (len(tail), partial(_fixed, tail)),
         ]
 
-    def _members(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
-        return self._paged("offset", wanted, self._local_bytes)
+    def _members(self, passing: _Passing | None, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+        return self._paged("offset", wanted, partial(self._local_bytes, passing))
 
     def _list(self, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
         return self._paged("listed_at", wanted, lambda page, part: _short(page, part, "listed_at", list_line))
@@ -79,23 +100,27 @@ class ZipPart:
         wanted: ByteRange,
         make: Callable[[Sequence[Member], ByteRange], Generator[bytes, None, None]],
     ) -> AsyncGenerator[bytes, None]:
-        left = wanted.offset, wanted.offset + wanted.length
-        at = wanted.offset
-        async for page in self.plan.members(section, wanted.offset):
-            if at >= left[1]:
-                return
-            chunks = make(page, ByteRange(at, left[1] - at))
-            async with aclosing(in_thread_ahead(chunks, self.workers)) as pieces:
-                async for piece in pieces:
-                    at += len(piece)
-                    yield piece
+        at, end = wanted.offset, wanted.offset + wanted.length
+        async with aclosing(self.plan.members(section, at)) as pages:
+            async for page in pages:
+                async with aclosing(in_thread_ahead(make(page, ByteRange(at, end - at)), self.workers)) as pieces:
+                    async for piece in pieces:
+                        at += len(piece)
+                        yield piece
+                if at >= end:
+                    return
 
-    def _local_bytes(self, page: Sequence[Member], wanted: ByteRange) -> Generator[bytes, None, None]:
+    def _local_bytes(
+        self, passing: _Passing | None, page: Sequence[Member], wanted: ByteRange
+    ) -> Generator[bytes, None, None]:
         """Headers and content of some members, as far as they lie in the range."""
         end = wanted.offset + wanted.length
         for member in page:
             if member.offset >= end:
                 return
+            if passing is not None:
+                passing.listed += list_line(member)
+                passing.central += central_part(member, self.zone)
             header = local_part(member, self.zone)
             yield _cut(header, member.offset, wanted)
             blob = member.chosen.blob
@@ -131,8 +156,7 @@ def _cut(data: bytes, at: int, wanted: ByteRange) -> bytes:
     return data[max(first, 0) : max(last, 0)]
 
 
-def _fixed(data: bytes) -> Callable[[ByteRange], AsyncGenerator[bytes, None]]:
-    async def piece(wanted: ByteRange) -> AsyncGenerator[bytes, None]:
-        yield data[wanted.offset : wanted.offset + wanted.length]
-
-    return piece
+async def _fixed(data: Data, wanted: ByteRange) -> AsyncGenerator[bytes, None]:
+    end = wanted.offset + wanted.length
+    for start in range(wanted.offset, end, PIECE_BYTES):
+        yield bytes(data[start : min(start + PIECE_BYTES, end)])

@@ -7,8 +7,9 @@ stream-zip writes.
 """
 
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from struct import Struct
-from typing import Final
+from typing import Final, NamedTuple
 
 LIMIT_16: Final = 0xFFFF
 LIMIT_32: Final = 0xFFFF_FFFF
@@ -40,6 +41,8 @@ _TIMESTAMP_MTIME: Final = 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMESTAMP_MAX: Final = 2**31 - 1
 _YEAR_MIN, _YEAR_MAX = 1980, 2107
+_STAMPS_REMEMBERED: Final = 4096
+"""Each is needed three times at least, and what was copied or unpacked together often has one time."""
 
 
 def zip_time(mtime_ns: int, zone: tzinfo) -> datetime:
@@ -55,9 +58,27 @@ def zip_time(mtime_ns: int, zone: tzinfo) -> datetime:
     return moment
 
 
-def fits_timestamp(moment: datetime) -> bool:
-    """Whether the extended time stamp, 32 bits of seconds, can hold it beside the DOS time."""
-    return moment.timestamp() <= _TIMESTAMP_MAX
+class Stamp(NamedTuple):
+    """A time in headers: MS-DOS's, and `extra`, the extended time stamp, where its 32 bits of seconds can hold it."""
+
+    time: int
+    date: int
+    extra: bytes
+
+
+def zip_stamp(mtime_ns: int, zone: tzinfo) -> Stamp:
+    """The time as headers show it on the zone's clock."""
+    return _stamp(mtime_ns // 1_000_000_000, zone)
+
+
+@lru_cache(maxsize=_STAMPS_REMEMBERED)
+def _stamp(seconds: int, zone: tzinfo) -> Stamp:
+    moment = zip_time(seconds * 1_000_000_000, zone)
+    time = moment.second // 2 | moment.minute << 5 | moment.hour << 11
+    date = moment.day | moment.month << 5 | (moment.year - _YEAR_MIN) << 9
+    shown = int(moment.timestamp())
+    extra = b"" if shown > _TIMESTAMP_MAX else _TIMESTAMP.pack(0x5455, 5, _TIMESTAMP_MTIME, shown)
+    return Stamp(time, date, extra)
 
 
 def is_zip64(size_bytes: int, offset: int) -> bool:
@@ -75,29 +96,27 @@ def central_bytes(name_bytes: int, *, zip64: bool, timestamp: bool) -> int:
     return CENTRAL_BYTES + name_bytes + (ZIP64_CENTRAL_BYTES if zip64 else 0) + (TIMESTAMP_BYTES if timestamp else 0)
 
 
-def local_header(name: bytes, moment: datetime, size_bytes: int, crc32: int, *, zip64: bool) -> bytes:
+def local_header(name: bytes, stamp: Stamp, size_bytes: int, crc32: int, *, zip64: bool) -> bytes:
     """What stands before a member's content."""
-    extra = (_ZIP64_LOCAL.pack(1, 16, size_bytes, size_bytes) if zip64 else b"") + _timestamp(moment)
+    extra = (_ZIP64_LOCAL.pack(1, 16, size_bytes, size_bytes) if zip64 else b"") + stamp.extra
     shown = LIMIT_32 if zip64 else size_bytes
-    time, date = _dos_time(moment)
     head = _LOCAL.pack(
-        b"PK\3\4", _VERSION_64 if zip64 else _VERSION, _UTF8_NAMES, 0, time, date, crc32, shown, shown, len(name),
-        len(extra),
+        b"PK\3\4", _VERSION_64 if zip64 else _VERSION, _UTF8_NAMES, 0, stamp.time, stamp.date, crc32, shown, shown,
+        len(name), len(extra),
     )  # fmt: skip
     return head + name + extra
 
 
 def central_header(
-    name: bytes, moment: datetime, size_bytes: int, crc32: int, mode: int, offset: int, *, zip64: bool
+    name: bytes, stamp: Stamp, size_bytes: int, crc32: int, mode: int, offset: int, *, zip64: bool
 ) -> bytes:
     """The member in the central directory. `mode`: Unix, with the file's type."""
-    extra = (_ZIP64_CENTRAL.pack(1, 24, size_bytes, size_bytes, offset) if zip64 else b"") + _timestamp(moment)
+    extra = (_ZIP64_CENTRAL.pack(1, 24, size_bytes, size_bytes, offset) if zip64 else b"") + stamp.extra
     shown, place = (LIMIT_32, LIMIT_32) if zip64 else (size_bytes, offset)
-    time, date = _dos_time(moment)
     version = _VERSION_64 if zip64 else _VERSION
     attributes = mode << 16 | (_IS_FOLDER if name.endswith(b"/") else 0)
     head = _CENTRAL.pack(
-        b"PK\1\2", _MADE_ON_UNIX | version, version, _UTF8_NAMES, 0, time, date, crc32, shown, shown,
+        b"PK\1\2", _MADE_ON_UNIX | version, version, _UTF8_NAMES, 0, stamp.time, stamp.date, crc32, shown, shown,
         len(name), len(extra), 0, 0, 0, attributes, place,
     )  # fmt: skip
     return head + name + extra
@@ -114,14 +133,3 @@ def end_of_directory(count: int, size_bytes: int, offset: int) -> bytes:
         b"PK\6\6", 44, _VERSION_64, _VERSION_64, 0, 0, count, count, size_bytes, offset
     )  # fmt: skip
     return record + _LOCATOR_64.pack(b"PK\6\7", 0, offset + size_bytes, 1) + end
-
-
-def _timestamp(moment: datetime) -> bytes:
-    if not fits_timestamp(moment):
-        return b""
-    return _TIMESTAMP.pack(0x5455, 5, _TIMESTAMP_MTIME, int(moment.timestamp()))
-
-
-def _dos_time(moment: datetime) -> tuple[int, int]:
-    time = moment.second // 2 | moment.minute << 5 | moment.hour << 11
-    return time, moment.day | moment.month << 5 | (moment.year - _YEAR_MIN) << 9

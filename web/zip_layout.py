@@ -81,7 +81,7 @@ class ZipLayout:
         if name is None:
             return None
         size_bytes = chosen.blob.size_bytes if chosen.blob else 0
-        timestamp = zip_format.fits_timestamp(zip_format.zip_time(chosen.mtime_ns, self._zone))
+        timestamp = bool(zip_format.zip_stamp(chosen.mtime_ns, self._zone).extra)
         if self._must_end(len(name), size_bytes):
             self._end_part()
         part = self._part
@@ -165,20 +165,20 @@ def list_line(member: Member) -> bytes:
 def local_part(member: Member, zone: tzinfo) -> bytes:
     """The member's local header."""
     chosen = member.chosen
-    moment = zip_format.zip_time(chosen.mtime_ns, zone)
+    stamp = zip_format.zip_stamp(chosen.mtime_ns, zone)
     size_bytes, crc32 = (chosen.blob.size_bytes, chosen.blob.crc32) if chosen.blob else (0, 0)
     zip64 = zip_format.is_zip64(size_bytes, member.offset)
-    return zip_format.local_header(member.name, moment, size_bytes, crc32, zip64=zip64)
+    return zip_format.local_header(member.name, stamp, size_bytes, crc32, zip64=zip64)
 
 
 def central_part(member: Member, zone: tzinfo) -> bytes:
     """The member's central header."""
     chosen = member.chosen
-    moment = zip_format.zip_time(chosen.mtime_ns, zone)
+    stamp = zip_format.zip_stamp(chosen.mtime_ns, zone)
     size_bytes, crc32 = (chosen.blob.size_bytes, chosen.blob.crc32) if chosen.blob else (0, 0)
     zip64 = zip_format.is_zip64(size_bytes, member.offset)
     return zip_format.central_header(
-        member.name, moment, size_bytes, crc32, _mode(chosen), member.offset, zip64=zip64
+        member.name, stamp, size_bytes, crc32, _mode(chosen), member.offset, zip64=zip64
     )  # fmt: skip
 
 
@@ -186,19 +186,19 @@ def list_local(part: PlannedPart, zone: tzinfo) -> bytes:
     """The local header of the list of digests; nothing where there is none."""
     if not part.list_name:
         return b""
-    moment = zip_format.zip_time(part.list_mtime_ns, zone)
+    stamp = zip_format.zip_stamp(part.list_mtime_ns, zone)
     zip64 = zip_format.is_zip64(part.list_bytes, part.local_bytes)
-    return zip_format.local_header(part.list_name, moment, part.list_bytes, part.list_crc32, zip64=zip64)
+    return zip_format.local_header(part.list_name, stamp, part.list_bytes, part.list_crc32, zip64=zip64)
 
 
 def ending(part: PlannedPart, zone: tzinfo) -> bytes:
     """What stands after the members' central headers: the list's own, and the end of the directory."""
     central = b""
     if part.list_name:
-        moment = zip_format.zip_time(part.list_mtime_ns, zone)
+        stamp = zip_format.zip_stamp(part.list_mtime_ns, zone)
         zip64 = zip_format.is_zip64(part.list_bytes, part.local_bytes)
         central = zip_format.central_header(
-            part.list_name, moment, part.list_bytes, part.list_crc32, _LIST_MODE, part.local_bytes, zip64=zip64
+            part.list_name, stamp, part.list_bytes, part.list_crc32, _LIST_MODE, part.local_bytes, zip64=zip64
         )
     count = part.member_count + bool(part.list_name)
     offset = part.local_bytes + len(list_local(part, zone)) + part.list_bytes

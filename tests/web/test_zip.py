@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import zipfile
 import zlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, tzinfo
 from pathlib import Path
@@ -23,7 +23,7 @@ from stream_zip import NO_COMPRESSION_32, stream_zip
 from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
 from cas.errors import BlobDamaged, BlobMissing
-from catalog.values import Chosen, EntryKind, EntryPath, Member, PlannedPart
+from catalog.values import Chosen, EntryKind, Member, PlannedPart
 from tests.shared.stores import new_store
 from web.errors import ContentDamaged
 from web.ranges import ByteRange
@@ -57,7 +57,7 @@ class Planned:
         self._members = members
         self._page = page
 
-    async def members(self, section: str, at: int) -> AsyncIterator[Sequence[Member]]:
+    async def members(self, section: str, at: int) -> AsyncGenerator[Sequence[Member], None]:
         first = max((n for n, m in enumerate(self._members) if getattr(m, section) <= at), default=0)
         for start in range(first, len(self._members), self._page):
             yield self._members[start : start + self._page]
@@ -75,8 +75,7 @@ class Tree:
         if blob is not None and data is not None:
             self.contents[blob.digest] = data
         kind = EntryKind.DIRECTORY if data is None else EntryKind.FILE
-        names = tuple(path.split(b"/"))
-        self.members.append(Chosen(len(self.members), EntryPath(names), kind, blob, mtime_ns, mode))
+        self.members.append(Chosen(len(self.members), path, kind, blob, mtime_ns, mode))
 
     def read(self, blob: Blob, part: ByteRange | None) -> Iterator[bytes]:
         data = self.contents[blob.digest]
@@ -187,7 +186,7 @@ class Zeros(Tree):
         super().__init__()
         for number, size in enumerate(sizes):
             blob = Blob(Digest.of(b"zeros"), size, size, self._crc(size), Encoding.IDENTITY, OWN_FILE)
-            self.members.append(Chosen(number, EntryPath((b"%d.bin" % number,)), EntryKind.FILE, blob, MTIME_NS, None))
+            self.members.append(Chosen(number, b"%d.bin" % number, EntryKind.FILE, blob, MTIME_NS, None))
 
     def _crc(self, size: int) -> int:
         crc = 0
@@ -230,7 +229,7 @@ def test_many_files_of_together_over_4_gib_need_no_zip64_in_front() -> None:
     layout = ZipLayout(UTC)
     blob = Blob(Digest.of(b""), 1 << 30, 1 << 30, 0, Encoding.IDENTITY, OWN_FILE)
     for n in range(6):
-        layout.add(Chosen(n, EntryPath((b"%d" % n,)), EntryKind.FILE, blob, MTIME_NS, None))
+        layout.add(Chosen(n, b"%d" % n, EntryKind.FILE, blob, MTIME_NS, None))
     (part,) = layout.finish()
     # Two members, and the list behind them, lie beyond 4 GiB: 28 bytes more each.
     assert part.central_bytes == 6 * (46 + 1 + 9) + 2 * 28
@@ -427,7 +426,7 @@ def test_folders_of_one_name_from_two_places_become_one() -> None:
 
 
 def test_links_are_left_out() -> None:
-    link = Chosen(0, EntryPath((b"link",)), EntryKind.LINK, None, MTIME_NS, None)
+    link = Chosen(0, b"link", EntryKind.LINK, None, MTIME_NS, None)
     assert ZipLayout(UTC).add(link) is None
 
 
