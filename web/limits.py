@@ -67,7 +67,8 @@ LARGE_BODIES_AT_ONCE: Final = 4
 """Bodies of more than `JSON_BODY_BYTES_MAX`: each takes some 100 MB while it is read."""
 DOWNLOADS_AT_ONCE: Final = 64
 DOWNLOADS_AT_ONCE_OF_TENANT: Final = 24
-"""Zips among them. Each holds some 3 MiB: a piece on its way, one ready, and one held back until it is checked."""
+"""Zips among them. Each holds some 3 MiB: a piece on its way, one ready, and one held back until it is checked. A zip
+has its list and directory beside that where they are at most 8 MiB, and one that is taken fast comes 4 MiB at once."""
 READ_THREADS: Final = 8
 WRITE_THREADS: Final = 16
 RETRY_AFTER_SECONDS: Final = 5

@@ -7,6 +7,7 @@ is faster), the processor seconds of each server per zip, and the peaks of their
 """
 
 import argparse
+import os
 import random
 import statistics
 import subprocess
@@ -92,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             peaks = {side.name: memory_peak_bytes(side.server_pid) for side in both}
     for what in selections:
         _report(what, spent["ours"][what], spent["copyparty"][what])
+    print(f"\nload of the machine: {os.getloadavg()[0]:.1f}")
     for name, size_bytes in peaks.items():
         print(f"peak memory of the server, {name}: {size_bytes >> 20} MiB")
     return 0

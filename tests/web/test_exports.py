@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from blake3 import blake3
 
 from tests.shared.service import Service
 from tests.web.device import Device, stored
@@ -91,6 +92,17 @@ def test_a_selection_and_a_single_folder(owner: httpx2.Client, laptop: Device, t
     folder = export(owner, device=laptop.id, directory="photos/2023", name="Summer ☀")
     assert set(names(owner, folder)) == {"empty", "été ☀.jpg", "B3SUMS"}
     assert folder["url"].endswith("/Summer%20%E2%98%80.zip")
+
+
+def test_more_members_than_are_read_at_once(owner: httpx2.Client, laptop: Device) -> None:
+    """Whole pages of them, to the last one."""
+    stored(laptop, "first", b"same")
+    digest = blake3(b"same").hexdigest()
+    entries = [{"path": f"many/{n:04}", "type": "file", "digest": digest, "size": 4} for n in range(3_998)]
+    answer = owner.post(f"/api/v1/devices/{laptop.id}/manifests", json={"entries": entries})
+    assert answer.status_code == 201, answer.text
+    made = export(owner, device=laptop.id)
+    assert sorted(names(owner, made)) == sorted(["B3SUMS", "first", "many/", *(one["path"] for one in entries)])
 
 
 def test_an_export_stays_as_it_was(owner: httpx2.Client, laptop: Device) -> None:
