@@ -15,7 +15,16 @@ from catalog.blob_rows import id_list
 from catalog.chains import TENANT_CHAIN
 from catalog.database import Database, Row
 from catalog.recipes import derivation_key
-from catalog.replay import Chain, DeviceReplay, DeviceState, Interval, ManifestState, TenantChains, TenantState
+from catalog.replay import (
+    Chain,
+    DeviceReplay,
+    DeviceState,
+    Interval,
+    ManifestState,
+    TenantChains,
+    TenantState,
+    horizon_of,
+)
 from catalog.values import EntryKind
 
 T = TypeVar("T")
@@ -173,16 +182,16 @@ class _DeviceComparison:
                 for text in await self._entries(batch, manifests):
                     yield Difference(self._where, text)
                 self._counted(len(batch))
-        for text in [*await self._surplus(), *await self._directories(device), *await self._device(device)]:
+        for text in [*await self._surplus(), *await self._directories(device), *await self._device(device, manifests)]:
             yield Difference(self._where, text)
         for text in await _head(self._database, self._tenant_id, device.line.id, chain):
             yield Difference(self._where, text)
 
-    async def _device(self, device: DeviceState) -> list[str]:
+    async def _device(self, device: DeviceState, manifests: dict[int, ManifestState]) -> list[str]:
         line = device.line
         async with self._database.reading() as tx:
             row = await tx.fetch_one(
-                "SELECT name, kind, removed_at IS NOT NULL, file_count, size_bytes FROM device"
+                "SELECT name, kind, removed_at IS NOT NULL, file_count, size_bytes, history_from FROM device"
                 " WHERE tenant_id = %s AND id = %s",
                 (self._tenant_id, line.id),
             )
@@ -199,7 +208,11 @@ class _DeviceComparison:
             self.totals.file_count,
             self.totals.size_bytes,
         )
-        texts = list(_unlike(("name", "kind", "removed", "file_count", "size_bytes"), wants, row))
+        *has, shown_from = row
+        texts = list(_unlike(("name", "kind", "removed", "file_count", "size_bytes"), wants, has))
+        horizon = horizon_of(manifests)
+        if horizon is not None and (shown_from is None or shown_from < clock.to_db(horizon)):
+            texts.append("moments before its horizon are shown, of which files were deleted for good")
         if [path for (path,) in sources] != line.source_directories:
             texts.append("its source directories are others")
         return texts

@@ -18,7 +18,16 @@ from catalog.errors import NotRebuilt
 from catalog.found import name_blobs
 from catalog.names import fold, media_kind
 from catalog.records import BlobFacts
-from catalog.replay import Chain, DeviceReplay, DeviceState, Interval, ManifestState, TenantChains, TenantState
+from catalog.replay import (
+    Chain,
+    DeviceReplay,
+    DeviceState,
+    Interval,
+    ManifestState,
+    TenantChains,
+    TenantState,
+    horizon_of,
+)
 from catalog.values import EntryKind
 
 LOADERS: Final = 2
@@ -255,7 +264,7 @@ class _Loading:
 
     async def _insert_device(self, tx: Transaction, chain: Chain | None, manifests: dict[int, ManifestState]) -> None:
         line, gone = self._device.line, self._device.removed_at
-        shown = [m.line.history_from for m in manifests.values() if m.line.history_from is not None]
+        horizon = horizon_of(manifests)
         uploads = [m.line.at for m in manifests.values() if m.line.action == "upload" and m.files]
         await tx.execute(
             "INSERT INTO device (tenant_id, id, name, kind, created_at, last_upload_at, file_count, size_bytes,"
@@ -263,7 +272,7 @@ class _Loading:
             (self._tenant_id, line.id, line.name, line.kind, clock.to_db(line.created_at),
              clock.to_db(max(uploads)) if uploads else None, self._file_count, self._size_bytes,
              None if gone is None else clock.to_db(gone), 0 if gone is None else line.id,
-             clock.to_db(max(shown)) if shown else None),
+             None if horizon is None else clock.to_db(horizon)),
         )  # fmt: skip
         await tx.execute_many(
             "INSERT INTO device_source (tenant_id, device_id, position, path) VALUES (%s, %s, %s, %s)",

@@ -4,7 +4,7 @@ What always holds: memory is bounded by the entries that ended, never by all the
 two passes, the first of which learns what became of each. What a checkpoint covers is read from its parts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -231,6 +231,12 @@ class Interval:
     def counted_bytes(self) -> int:
         """What it counts in the quota."""
         return self.entry.size_bytes if self.entry.kind == EntryKind.FILE and self.why in COUNTED else 0
+
+
+def horizon_of(manifests: Mapping[int, ManifestState]) -> datetime | None:
+    """The moment from which on a device's history is whole; None: from its beginning."""
+    moments = (m.line.history_from for m in manifests.values() if m.line.history_from is not None)
+    return max(moments, default=None)
 
 
 class DeviceReplay:

@@ -13,7 +13,7 @@ _QUERIES = {
     ),
     "device": (
         "SELECT t.uuid, d.id, d.name, d.kind, d.created_at, d.last_upload_at, d.file_count, d.size_bytes,"
-        " d.removed_at IS NULL, d.removed_key FROM device d JOIN tenant t ON t.id = d.tenant_id"
+        " d.removed_at IS NULL, d.removed_key, d.history_from FROM device d JOIN tenant t ON t.id = d.tenant_id"
     ),
     "source": "SELECT t.uuid, s.device_id, s.position, s.path FROM device_source s JOIN tenant t ON t.id = s.tenant_id",
     "token": (

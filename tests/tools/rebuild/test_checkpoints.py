@@ -1,12 +1,16 @@
 """Checkpoints: what was purged really goes from the store, and what is rebuilt from them is the same."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import zstandard
 
 from cas.journal import Journal
+from catalog.catalog import Catalog
 from catalog.checkpoints import Checkpoints, Made
+from catalog.errors import HistoryGone
+from catalog.values import Area, EntryPath
 from tests.shared.dumps import dump
 from tests.shared.settings import write_settings
 from tests.shared.worlds import Computer, World
@@ -48,6 +52,34 @@ async def test_random_histories_come_back_equal_from_checkpoints(
     settings, report, code = await rebuilt(world)
     assert (code, report.faults) == (0, [])
     assert sorted(set(before) ^ set(await dump_of(settings))) == []
+
+
+@pytest.mark.parametrize("checkpoints", [0, 1])
+async def test_what_can_no_longer_be_shown_is_not_shown_after_a_rebuild(world: World, checkpoints: int) -> None:
+    laptop = await Computer.make(world, await world.sign_in("maple"), "laptop")
+    await laptop.put({"a.txt": b"1"})
+    await laptop.scope.entries.delete([(await laptop.ids())["a.txt"]])
+    async with database_of(world.settings) as database, database.reading() as tx:
+        await tx.execute("UPDATE entry SET removed_at = removed_at - INTERVAL 60 DAY WHERE removal = 'deleted'")
+    assert (await laptop.scope.purge.expired()).entries == 1
+    horizon = (await laptop.scope.history.span(laptop.device_id)).horizon
+    assert horizon is not None
+    for _ in range(checkpoints):
+        assert await checkpoint(world)
+    settings, _, code = await rebuilt(world)
+    assert code == 0
+    catalog = await Catalog.open(settings, Journal(world.backend), world.store.store_id)
+    try:
+        scope = catalog.tenant(await catalog.system.tenant_by_client("maple"), laptop.scope.actor)
+        assert (await scope.history.span(laptop.device_id)).horizon == horizon
+        with pytest.raises(HistoryGone):
+            await scope.entries.page(laptop.device_id, Area.ORIGINALS, EntryPath(()), at=horizon - timedelta(seconds=1))
+    finally:
+        await catalog.close()
+    async with database_of(settings) as database, database.reading() as tx:
+        await tx.execute("UPDATE device SET history_from = NULL")
+    [text] = await differences(settings)
+    assert "moments before its horizon are shown" in text
 
 
 async def test_what_was_purged_really_goes_and_stays_gone(world: World) -> None:
