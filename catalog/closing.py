@@ -46,7 +46,7 @@ class Closing:
             while count := await self._purge_some(device_id):
                 purged += count
         await self._database.run(self._finish)
-        await asyncio.to_thread(self._scope.searches.folder(self._tenant).remove)
+        await self._scope.searches.remove(self._tenant)
         return purged
 
     async def _devices(self) -> list[int]:

@@ -8,10 +8,12 @@ for.
 
 import asyncio
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -222,17 +224,25 @@ class _Group:
         ]
 
     def _by_name(self, chosen: Array, number: int, bound: tuple[str, int] | None, limit: int) -> list[Place]:
-        named = self._named(chosen)
-        if self.is_descending:
-            last = heapq.nlargest(limit, (item for item in named if bound is None or item < bound))
-        else:
-            last = heapq.nsmallest(limit, (item for item in named if bound is None or item > bound))
-        return [Place(self.group, number, name, entry_id) for name, entry_id in last]
+        """Each segment knows the order of its names, so that few of them are read: those of the page, and some on the
+        way to where it begins."""
+        parts = [self._named(part, chosen[self.parts[chosen] == part], bound) for part in np.unique(self.parts[chosen])]
+        merged = islice(heapq.merge(*parts, reverse=self.is_descending), limit)
+        return [Place(self.group, number, name, entry_id) for name, entry_id in merged]
 
-    def _named(self, chosen: Array) -> Iterator[tuple[str, int]]:
-        parts, slots, ids = self.parts[chosen].tolist(), self.slots[chosen].tolist(), self.ids[chosen].tolist()
-        for part, slot, entry_id in zip(parts, slots, ids, strict=True):
-            yield self.views[part].segment.name(slot)[:-1].decode(), entry_id
+    def _named(self, part: int, chosen: Array, bound: tuple[str, int] | None) -> Iterator[tuple[str, int]]:
+        """Names and ids in one segment, in order, after a bound."""
+        segment, slots, ids = self.views[part].segment, self.slots, self.ids
+
+        def key(item: int) -> tuple[str, int]:
+            return segment.name(int(slots[item]))[:-1].decode(), int(ids[item])
+
+        items = chosen[np.argsort(segment.rank[slots[chosen]])]
+        if not self.is_descending:
+            start = 0 if bound is None else bisect_right(items, bound, key=key)
+            return map(key, items[start:])
+        end = len(items) if bound is None else bisect_left(items, bound, key=key)
+        return map(key, items[:end][::-1])
 
 
 def _numbers(view: View, slots: Array, order: FolderOrder, by: str) -> Array:

@@ -18,9 +18,10 @@ from catalog.entries import ENTRY_COLUMNS, ENTRY_TABLES, PAGE_MAX, entries_of
 from catalog.errors import BadRequest, NotFound
 from catalog.names import fold
 from catalog.scope import Scope
+from catalog.search_counts import Counts, count
 from catalog.search_documents import AREAS, KINDS, MONTHS_FROM_YEAR
 from catalog.search_index import Snapshot
-from catalog.search_match import Counts, Hit, Wanted, count, newest
+from catalog.search_match import Hit, Wanted, newest
 from catalog.search_text import FIRST_DAY, LAST_DAY, Terms, parse
 from catalog.values import Area, DateKind, Entry, MediaKind, Page
 
@@ -99,7 +100,7 @@ class Search:
         """How many hits there are, and where. Raises as `find`."""
         wanted = await self._wanted(query)
         snapshot = await self._snapshot()
-        counts: Counts = await _in_thread(count, snapshot.views, wanted)
+        counts: Counts = await _in_thread(count, snapshot.views, wanted, self._scope.tenant.time_zone)
         return Facets(
             counts.total,
             counts.is_exact,

@@ -22,8 +22,9 @@ from catalog.database import Database, Transaction
 from catalog.search_documents import Array, Documents, joined
 from catalog.search_feed import Head
 from catalog.search_files import FORMAT, Followed, IndexFolder, State
+from catalog.search_grams import SEGMENT_DOCUMENTS_MAX
 from catalog.search_match import View
-from catalog.search_segment import SEGMENT_DOCUMENTS_MAX, build, merged
+from catalog.search_segment import build, merged
 from catalog.values import Tenant
 
 log: Final = logging.getLogger("otb.search")

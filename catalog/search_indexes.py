@@ -101,6 +101,14 @@ class SearchIndexes:
             self._open[tenant.id].without(entry_ids)
         self.committed(tenant)
 
+    async def remove(self, tenant: Tenant) -> None:
+        """Nothing of the tenant stays: neither what is open here, nor what would be read in later, nor the files."""
+        if tenant.id in self._timers:
+            self._timers.pop(tenant.id)[0].cancel()
+        if tenant.id in self._open:
+            await self._open.pop(tenant.id).close()
+        await asyncio.to_thread(self.folder(tenant).remove)
+
     async def close(self) -> None:
         """End what goes on in the background."""
         for timer, _ in self._timers.values():

@@ -1,22 +1,20 @@
-"""What a search asks of the index's segments, and how it is answered: the newest hits, and counts of all hits.
+"""What a search asks of the index's segments, and how it is answered: which fit, and the newest of them.
 
 What always holds: a segment's answer is a bool for each slot, or for each of few slots; conditions that a facet counts
 across (device, kind, date) are kept apart from the rest. All of it is arithmetic on arrays: it runs in a worker thread.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from catalog.search_documents import DATES, FIRST_FILE_KIND, KINDS, Array
-from catalog.search_segment import GRAM_BYTES_MAX, Segment, Stored, gram_keys
+from catalog.search_grams import GRAM_BYTES_MAX, gram_keys
+from catalog.search_segment import Segment, Stored
 
-NAMES_READ_MAX: Final = 20_000
-"""Of words longer than a gram so many names are read to count exactly; beyond, candidates count (`Counts.is_exact`)."""
 _READ_AT_FIRST: Final = 256
 
 
@@ -36,13 +34,13 @@ class View:
     @cached_property
     def file_counts(self) -> dict[int, int]:
         """device → how many living files are here."""
-        alive = _and(self.segment.kind >= FIRST_FILE_KIND, self.alive)
+        alive = all_of(self.segment.kind >= FIRST_FILE_KIND, self.alive)
         counts = np.bincount(self.segment.device[alive], minlength=len(self.segment.devices))
         return dict(zip(self.segment.devices.tolist(), counts.tolist(), strict=True))
 
     def ids_of_device(self, device_id: int) -> Array:
         """The living entries of a device."""
-        mask = _and(_devices(self.segment, frozenset({device_id}))[self.segment.device], self.alive)
+        mask = all_of(_devices(self.segment, frozenset({device_id}))[self.segment.device], self.alive)
         return self.segment.ids[mask]
 
     def slots_of(self, ids: Array) -> Array:
@@ -87,19 +85,22 @@ class Wanted:
         return np.unique(np.concatenate(keys)) if keys else np.empty(0, np.uint32)
 
     @cached_property
-    def _long(self) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        wanted, unwanted = ([w for w in words if len(w) > GRAM_BYTES_MAX] for words in (self.words, self.unwanted))
-        return tuple(wanted), tuple(unwanted)
+    def long_words(self) -> tuple[bytes, ...]:
+        """Those that no list answers exactly."""
+        return tuple(word for word in self.words if len(word) > GRAM_BYTES_MAX)
+
+    @cached_property
+    def long_unwanted(self) -> tuple[bytes, ...]:
+        return tuple(word for word in self.unwanted if len(word) > GRAM_BYTES_MAX)
 
     @property
     def reads_names(self) -> bool:
         """Whether the lists alone cannot tell."""
-        return any(self._long)
+        return bool(self.long_words or self.long_unwanted)
 
     def fits(self, name: bytes) -> bool:
         """Whether a candidate's name really holds the long words and none of the unwanted."""
-        wanted, unwanted = self._long
-        return all(word in name for word in wanted) and not any(word in name for word in unwanted)
+        return all(word in name for word in self.long_words) and not any(word in name for word in self.long_unwanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,41 +111,48 @@ class Hit:
     id: int
 
 
-@dataclass(slots=True)
-class Counts:
-    """`devices`, `kinds` (places in KINDS) and `months` each count what fits all conditions but the one on themselves.
-    `is_exact`: false where too many names had to be read, so that a few hits too many may be counted."""
-
-    total: int = 0
-    is_exact: bool = True
-    devices: Counter[int] = field(default_factory=Counter)
-    kinds: Counter[int] = field(default_factory=Counter)
-    months: Counter[int] = field(default_factory=Counter)
-
-
 Mask = Array | None
 """A bool per item, or None: all."""
 
 
-@dataclass(slots=True)
-class _Found:
-    """A segment's candidates: `at` picks them out of a column, the masks have an item for each."""
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """A segment's documents that fit but for device, kind, date and long words: `at` picks them out of a column, `mask`
+    has an item for each picked."""
 
+    segment: Segment
     at: Array | slice
-    count: int
-    base: Mask
-    device: Mask
-    kind: Mask
-    date: Mask
+    mask: Mask
 
     def slots(self, mask: Mask) -> Array:
         if mask is None:
-            return np.arange(self.count) if isinstance(self.at, slice) else self.at
+            return np.arange(len(self.segment)) if isinstance(self.at, slice) else self.at
         return np.flatnonzero(mask) if isinstance(self.at, slice) else self.at[mask]
 
-    @property
-    def every(self) -> Mask:
-        return _and(self.base, self.device, self.kind, self.date)
+    def by_group(self, mask: Mask, by: str) -> Array:
+        """How many of the picked that the mask leaves are in each of the segment's groups."""
+        groups = self.segment.groups(by)
+        return groups.counts_where(mask) if isinstance(self.at, slice) else groups.counts(self.slots(mask))
+
+    def every(self, wanted: Wanted) -> Mask:
+        """Which of the picked fit, all conditions together."""
+        segment = self.segment
+        mask = all_of(self.mask, self.dated(wanted))
+        if wanted.devices is not None:
+            mask = all_of(mask, _devices(segment, wanted.devices)[segment.device[self.at]])
+        if wanted.kinds is not None:
+            mask = all_of(mask, np.isin(np.arange(len(KINDS)), list(wanted.kinds))[segment.kind[self.at]])
+        return mask
+
+    def dated(self, wanted: Wanted) -> Mask:
+        """Which of the picked have a date that fits."""
+        span, dates = self.segment.ranges[wanted.by], self.segment.dates(wanted.by)
+        mask = None
+        if wanted.first is not None and span.least < wanted.first:
+            mask = dates[self.at] >= wanted.first
+        if wanted.until is not None and span.most >= wanted.until:
+            mask = all_of(mask, dates[self.at] < wanted.until)
+        return mask
 
 
 def newest(views: Sequence[View], wanted: Wanted, limit: int, before: Hit | None = None) -> list[Hit]:
@@ -164,17 +172,17 @@ def newest(views: Sequence[View], wanted: Wanted, limit: int, before: Hit | None
 
 
 def _newest_here(view: View, wanted: Wanted, limit: int, before: Hit | None, threshold: int | None) -> list[Hit]:
-    found = _find(view, wanted)
+    found = candidates(view, wanted)
     if found is None:
         return []
     segment = view.segment
     dates = segment.dates(wanted.by)[found.at]
-    mask = found.every
+    mask = found.every(wanted)
     if before is not None:
         earlier = dates < before.at
-        mask = _and(mask, earlier | ((dates == before.at) & (segment.ids[found.at] < before.id)))
+        mask = all_of(mask, earlier | ((dates == before.at) & (segment.ids[found.at] < before.id)))
     if threshold is not None:
-        mask = _and(mask, dates >= threshold)
+        mask = all_of(mask, dates >= threshold)
     hits: list[Hit] = []
     for slot in _by_date(segment, found.slots(mask), wanted.by, limit):
         if not wanted.reads_names or wanted.fits(segment.name(slot)):
@@ -201,100 +209,58 @@ def _by_date(segment: Segment, slots: Array, by: str, limit: int) -> Iterator[in
 
 
 def matching(view: View, wanted: Wanted) -> Array:
-    """The slots of all hits in a segment."""
-    found = _find(view, wanted)
+    """The slots of all hits in a segment, rising."""
+    found = candidates(view, wanted)
     if found is None:
         return np.empty(0, np.intp)
-    slots = found.slots(found.every)
-    return _read(view.segment, slots, wanted) if wanted.reads_names else slots
+    slots = found.slots(found.every(wanted))
+    return reading(view.segment, slots, wanted) if wanted.reads_names else slots
 
 
-def count(views: Sequence[View], wanted: Wanted) -> Counts:
-    """How many hits there are, in all and by device, kind and month of the date that was asked for."""
-    counts, may_read = Counts(), NAMES_READ_MAX
-    for view in views:
-        found = _find(view, wanted)
-        if found is None:
-            continue
-        if wanted.reads_names:
-            slots = found.slots(found.base)
-            if len(slots) <= may_read:
-                may_read -= len(slots)
-                found = _conditions(view.segment, _read(view.segment, slots, wanted), None, wanted)
-            else:
-                counts.is_exact = False
-        _count_here(view.segment, found, wanted, counts)
-    return counts
+def reading(segment: Segment, slots: Array, wanted: Wanted) -> Array:
+    """Those of the slots whose names fit."""
+    for word in wanted.long_words:
+        slots = slots[segment.holds(slots, word)]
+    for word in wanted.long_unwanted:
+        slots = slots[~segment.holds(slots, word)]
+    return slots
 
 
-def _count_here(segment: Segment, found: _Found, wanted: Wanted, counts: Counts) -> None:
-    across_devices = _and(found.base, found.kind, found.date)
-    across_kinds = _and(found.base, found.device, found.date)
-    across_dates = _and(found.base, found.device, found.kind)
-    slots_of: dict[int, Array] = {}
-    for numbers, mask, into in (
-        (segment.device, across_devices, counts.devices),
-        (segment.kind, across_kinds, counts.kinds),
-        (segment.months(wanted.by), across_dates, counts.months),
-    ):
-        if mask is not None or not isinstance(found.at, slice):
-            # Without a condition on one of the three, all three count the same.
-            if id(mask) not in slots_of:
-                slots_of[id(mask)] = found.slots(mask)
-            numbers = numbers[slots_of[id(mask)]]  # noqa: PLW2901
-        occurring = np.bincount(numbers)
-        places = np.flatnonzero(occurring)
-        names = segment.devices[places] if into is counts.devices else places
-        into.update(dict(zip(names.tolist(), occurring[places].tolist(), strict=True)))
-    every = found.every
-    counts.total += found.count if every is None else int(np.count_nonzero(every))
-
-
-def _find(view: View, wanted: Wanted) -> _Found | None:
-    """The candidates of a segment, or None where it is plain that there is none."""
+def candidates(view: View, wanted: Wanted) -> Candidates | None:
+    """What may fit in a segment, or None where it is plain that nothing does."""
     segment = view.segment
-    if not len(segment):
+    inside = segment.in_folder(wanted.parent) if wanted.parent is not None else None
+    if not len(segment) or (wanted.parent is not None and inside is None):
         return None
     having = segment.having(wanted.grams)
     if having is None or having.dtype == np.bool_:
-        return _conditions(segment, slice(None), _and(having, view.alive), wanted)
-    if not len(having):
+        at: Array | slice = slice(None)
+        mask = all_of(having, view.alive, inside)
+    elif not len(having):
         return None
-    return _conditions(segment, having, None if view.alive is None else view.alive[having], wanted)
+    else:
+        at = having
+        mask = all_of(*(None if each is None else each[at] for each in (view.alive, inside)))
+    return Candidates(segment, at, all_of(mask, *_conditions(segment, at, wanted)))
 
 
-def _conditions(segment: Segment, at: Array | slice, base: Mask, wanted: Wanted) -> _Found:
+def _conditions(segment: Segment, at: Array | slice, wanted: Wanted) -> Iterator[Array]:
     for word in wanted.unwanted:
         if len(word) <= GRAM_BYTES_MAX:
-            base = _and(base, ~_mask_of(segment, gram_keys(word))[at])
+            yield ~_mask_of(segment, gram_keys(word))[at]
     if wanted.extensions is not None:
-        base = _and(base, _extensions(segment, wanted.extensions)[segment.extension[at]])
+        yield _extensions(segment, wanted.extensions)[segment.extension[at]]
     if wanted.unwanted_extensions:
-        base = _and(base, ~_extensions(segment, wanted.unwanted_extensions)[segment.extension[at]])
+        yield ~_extensions(segment, wanted.unwanted_extensions)[segment.extension[at]]
     if wanted.reach is not None:
-        base = _and(base, _devices(segment, wanted.reach)[segment.device[at]])
+        yield _devices(segment, wanted.reach)[segment.device[at]]
     if wanted.area is not None:
-        base = _and(base, segment.area[at] == wanted.area)
-    if wanted.parent is not None:
-        base = _and(base, segment.parent[at] == wanted.parent)
+        yield segment.area[at] == wanted.area
     if wanted.size_least > 0 or wanted.size_most is not None:
-        base = _and(base, segment.kind[at] >= FIRST_FILE_KIND, segment.size[at] >= wanted.size_least)
+        yield segment.kind[at] >= FIRST_FILE_KIND
+        yield segment.size[at] >= wanted.size_least
         if wanted.size_most is not None:
-            base = _and(base, segment.size[at] <= wanted.size_most)
-    device = None if wanted.devices is None else _devices(segment, wanted.devices)[segment.device[at]]
-    kind = None if wanted.kinds is None else np.isin(np.arange(len(KINDS)), list(wanted.kinds))[segment.kind[at]]
-    date = _dates(segment, at, wanted)
-    return _Found(at, len(segment) if isinstance(at, slice) else len(at), base, device, kind, date)
-
-
-def _dates(segment: Segment, at: Array | slice, wanted: Wanted) -> Mask:
-    span, dates = segment.ranges[wanted.by], segment.dates(wanted.by)
-    mask = None
-    if wanted.first is not None and span.least < wanted.first:
-        mask = dates[at] >= wanted.first
-    if wanted.until is not None and span.most >= wanted.until:
-        mask = _and(mask, dates[at] < wanted.until)
-    return mask
+            yield segment.size[at] <= wanted.size_most
 
 
 def _mask_of(segment: Segment, keys: Array) -> Array:
@@ -315,12 +281,8 @@ def _extensions(segment: Segment, extensions: frozenset[bytes]) -> Array:
     return np.array([extension in extensions for extension in segment.extensions], np.bool_)
 
 
-def _read(segment: Segment, slots: Array, wanted: Wanted) -> Array:
-    """Those of the slots whose names fit."""
-    return np.array([slot for slot in slots.tolist() if wanted.fits(segment.name(slot))], np.intp)
-
-
-def _and(*masks: Mask) -> Mask:
+def all_of(*masks: Mask) -> Mask:
+    """What every mask leaves."""
     left = None
     for mask in masks:
         if mask is not None:

@@ -1,5 +1,4 @@
-"""`Segment`: up to 65,536 documents of the search index, with a posting list for every one, two and three bytes of
-names.
+"""`Segment`: up to 65,536 documents of the search index: columns, names, and posting lists of what the names have.
 
 What always holds: a segment never changes. Documents stand in order of entry id; a document's place (*slot*) fits 16
 bits. A word of up to three bytes is answered by one list exactly; of a longer one the lists of its parts give
@@ -19,29 +18,38 @@ import numpy as np
 from blake3 import blake3
 
 from catalog.search_documents import DATES, FIRST_FILE_KIND, Array, Documents, joined, months_of
+from catalog.search_grams import DENSE, DENSE_WORDS, SEGMENT_DOCUMENTS_MAX, both, postings_of
+from catalog.search_groups import Groups, grouped
 
-SEGMENT_DOCUMENTS_MAX: Final = 65_536
-DENSE: Final = 4_096
-"""A list of more slots than this is a bit for each of 65,536 instead: as many bytes as 4,096 slots."""
-NAME_END: Final = 0
-GRAM_BYTES_MAX: Final = 3
-_MAGIC: Final = b"OTBSEG01"
+_MAGIC: Final = b"OTBSEG02"
 _ALIGN: Final = 64
-_FEW: Final = 64
-_DENSE_WORDS: Final = SEGMENT_DOCUMENTS_MAX // 16
+_COPY_FROM: Final = 1_000
+"""From so many names on, looking into a copy of them all is cheaper than taking each one out."""
 
 _COLUMNS: Final = (
     "ids",
     *DATES,
     "size",
-    "parent",
+    "folder",
     "device",
     "kind",
     "area",
     "extension",
-    *(f"month_{name}" for name in DATES),
+    "rank",
+    *(f"group_{name}" for name in DATES),
 )
-_INDEX: Final = ("devices", "extension_bytes", "name_bytes", "name_starts", "grams", "counts", "starts", "postings")
+_INDEX: Final = (
+    "folders",
+    "devices",
+    *(f"groups_{name}" for name in DATES),
+    "extension_bytes",
+    "name_bytes",
+    "name_starts",
+    "grams",
+    "counts",
+    "starts",
+    "postings",
+)
 
 
 class BadSegment(Exception):
@@ -68,18 +76,21 @@ class Range:
 
 
 class Segment:
-    """The arrays, in memory or mapped. Attributes are columns with an item per slot."""
+    """The arrays, in memory or mapped. Attributes are columns with an item per slot; `rank`: the place in the order of
+    names, equal ones by id."""
 
     def __init__(self, arrays: dict[str, Array], mapped: mmap.mmap | None = None) -> None:
         self.arrays = arrays
         self._mapped = mapped
         self.ids = arrays["ids"]
-        self.size, self.parent, self.device = arrays["size"], arrays["parent"], arrays["device"]
-        self.kind, self.area, self.devices = arrays["kind"], arrays["area"], arrays["devices"]
-        self.extension = arrays["extension"]
+        self.size, self.kind, self.area = arrays["size"], arrays["kind"], arrays["area"]
+        self.device, self.devices = arrays["device"], arrays["devices"]
+        self.extension, self.rank = arrays["extension"], arrays["rank"]
         self.extensions = arrays["extension_bytes"].tobytes().split(b"\0")[:-1]
         self._grams, self._counts, self._starts = arrays["grams"], arrays["counts"], arrays["starts"]
         self._postings = arrays["postings"]
+        self._groups = {by: Groups(arrays[f"group_{by}"], arrays[f"groups_{by}"]) for by in DATES}
+        self._folder, self._folders = arrays["folder"], arrays["folders"]
         self._names = arrays["name_bytes"].data if len(arrays["name_bytes"]) else memoryview(b"")
         self._name_starts = arrays["name_starts"]
         self.ranges = {name: _range(arrays[name]) for name in ("ids", *DATES)}
@@ -90,13 +101,32 @@ class Segment:
     def dates(self, by: str) -> Array:
         return self.arrays[by]
 
-    def months(self, by: str) -> Array:
-        """See `months_of`."""
-        return self.arrays[f"month_{by}"]
+    def groups(self, by: str) -> Groups:
+        """The month of this date, the kind and the device."""
+        return self._groups[by]
+
+    def in_folder(self, folder: int) -> Array | None:
+        """Of each slot, whether it lies in this folder; None where none does."""
+        place = int(np.searchsorted(self._folders, folder))
+        if place == len(self._folders) or self._folders[place] != folder:
+            return None
+        there: Array = self._folder == place
+        return there
 
     def name(self, slot: int) -> bytes:
         """The folded name with its NUL."""
         return bytes(self._names[int(self._name_starts[slot]) : int(self._name_starts[slot + 1])])
+
+    def holds(self, slots: Array, word: bytes) -> Array:
+        """Of each of the slots, whether its name has the word in it."""
+        starts, ends = self._name_starts[slots].tolist(), self._name_starts[slots + 1].tolist()
+        if len(slots) < _COPY_FROM:
+            names = self._names
+            return np.array(
+                [word in bytes(names[start:end]) for start, end in zip(starts, ends, strict=True)], np.bool_
+            )
+        find = bytes(self._names).find
+        return np.array([find(word, start, end) for start, end in zip(starts, ends, strict=True)], np.int64) >= 0
 
     def slots_of(self, ids: Array) -> Array:
         """The slots of those of the entry ids that are here."""
@@ -115,7 +145,7 @@ class Segment:
         order = places[np.argsort(self._counts[places], kind="stable")]
         found = self._posting(int(order[0]))
         for place in order[1:].tolist():
-            found = _both(found, self._posting(place))
+            found = both(found, self._posting(place))
             if not len(found):
                 break
         return found if found.dtype == np.bool_ else found.astype(np.intp, copy=False)
@@ -124,14 +154,15 @@ class Segment:
         start, count = int(self._starts[place]), int(self._counts[place])
         if count <= DENSE:
             return self._postings[start : start + count]
-        bits = self._postings[start : start + _DENSE_WORDS].view(np.uint8)
+        bits = self._postings[start : start + DENSE_WORDS].view(np.uint8)
         return np.unpackbits(bits, bitorder="little", count=len(self)).view(np.bool_)
 
     def documents(self, alive: Array | None) -> Documents:
         """Its documents, or those that are alive."""
         names = bytes(self._names).split(b"\0")[:-1]
-        own = {name: self.arrays[name] for name in ("ids", *DATES, "size", "parent", "kind", "area")}
-        every = Documents(**own, device=self.devices[self.device], names=names)
+        own = {name: self.arrays[name] for name in ("ids", *DATES, "size", "kind", "area")}
+        parent, device = self._folders[self._folder], self.devices[self.device]
+        every = Documents(**own, parent=parent, device=device, names=names)
         return every if alive is None else every.taking(np.flatnonzero(alive))
 
     # -- files ------------------------------------------------------------------------------------------------------
@@ -176,16 +207,19 @@ def build(documents: Documents, zone: str) -> Segment:
     count = len(documents)
     if count > SEGMENT_DOCUMENTS_MAX:
         raise ValueError(f"a segment has at most {SEGMENT_DOCUMENTS_MAX:,} documents")
-    devices, device = np.unique(documents.device, return_inverse=True)
-    arrays: dict[str, Array] = {name: getattr(documents, name) for name in ("ids", *DATES, "size", "parent")}
-    arrays |= {"kind": documents.kind, "area": documents.area, "device": device.astype(np.uint16), "devices": devices}
-    arrays |= {f"month_{name}": months_of(arrays[name], zone) for name in DATES}
+    arrays: dict[str, Array] = {name: getattr(documents, name) for name in ("ids", *DATES, "size", "kind", "area")}
+    arrays |= _numbered("device", documents.device) | _numbered("folder", documents.parent)
+    for name in DATES:
+        of, keys = grouped(months_of(arrays[name], zone), documents.kind, arrays["device"])
+        arrays |= {f"group_{name}": of, f"groups_{name}": keys}
+    arrays["rank"] = np.empty(count, np.uint16)
+    arrays["rank"][sorted(range(count), key=documents.names.__getitem__)] = np.arange(count)
     text = np.frombuffer(b"".join([name + b"\0" for name in documents.names]), np.uint8)
     lengths = np.fromiter(map(len, documents.names), np.int64, count) + 1
     arrays["name_bytes"] = text
     arrays |= _extensions_of(documents)
     arrays["name_starts"] = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)]).astype(np.uint32)
-    return Segment(arrays | _postings_of(text, np.repeat(np.arange(count, dtype=np.uint64), lengths)))
+    return Segment(arrays | postings_of(text, np.repeat(np.arange(count, dtype=np.uint64), lengths)))
 
 
 def extension_of(name: bytes) -> bytes:
@@ -194,19 +228,16 @@ def extension_of(name: bytes) -> bytes:
     return extension if base else b""
 
 
-def gram_keys(word: bytes) -> Array:
-    """The keys of the lists that everything containing the word is in, rising, each once."""
-    width = min(len(word), GRAM_BYTES_MAX)
-    if not width:
-        return np.empty(0, np.uint32)
-    parts = {int.from_bytes(word[at : at + width], "big") for at in range(len(word) - width + 1)}
-    return np.array(sorted(width << 24 | part for part in parts), np.uint32)
-
-
 def merged(segments: Sequence[tuple[Segment, Array | None]], zone: str) -> list[Segment]:
     """The living documents of all of these, in as few segments as they fit."""
     every = joined([segment.documents(alive) for segment, alive in segments]).sorted_by_id()
     return [build(part, zone) for part in every.in_parts(SEGMENT_DOCUMENTS_MAX) if len(part)]
+
+
+def _numbered(name: str, values: Array) -> dict[str, Array]:
+    """A column of few different values: each one's place among them, and, under the name's plural, the values."""
+    values, places = np.unique(values, return_inverse=True)
+    return {name: places.astype(np.uint16), f"{name}s": values}
 
 
 def _extensions_of(documents: Documents) -> dict[str, Array]:
@@ -219,73 +250,6 @@ def _extensions_of(documents: Documents) -> dict[str, Array]:
     ]
     every = b"".join([extension + b"\0" for extension in known])
     return {"extension": np.array(places, np.uint16), "extension_bytes": np.frombuffer(every, np.uint8)}
-
-
-def _postings_of(text: Array, slots: Array) -> dict[str, Array]:
-    """`grams` (rising keys), `counts`, `starts` (in `postings`), `postings` (slots, or bits where they are many)."""
-    wide = text.astype(np.uint64)
-    inside = text != NAME_END
-    pairs = inside[:-1] & inside[1:]
-    triples = pairs[:-1] & inside[2:]
-    two = wide[:-1] << np.uint64(8) | wide[1:]
-    three = two[:-1] << np.uint64(8) | wide[2:]
-    keyed = [
-        _keyed(1, wide, slots, inside),
-        _keyed(2, two, slots[:-1], pairs),
-        _keyed(3, three, slots[:-2], triples),
-    ]
-    found = np.concatenate([_unique(part) for part in keyed])
-    grams = (found >> np.uint64(16)).astype(np.uint32)
-    places = (found & np.uint64(0xFFFF)).astype(np.uint16)
-    firsts = np.flatnonzero(np.concatenate([np.ones(min(1, len(grams)), np.bool_), grams[1:] != grams[:-1]]))
-    counts = np.diff(np.append(firsts, len(grams)))
-    kept = np.where(counts > DENSE, _DENSE_WORDS, counts)
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept)])
-    postings = np.zeros(int(starts[-1]), np.uint16)
-    is_sparse = np.repeat(counts <= DENSE, counts)
-    shift = np.repeat(starts[:-1] - firsts, counts)
-    postings[(np.arange(len(places)) + shift)[is_sparse]] = places[is_sparse]
-    for place in np.flatnonzero(counts > DENSE).tolist():
-        bits = np.zeros(SEGMENT_DOCUMENTS_MAX, np.bool_)
-        bits[places[firsts[place] : firsts[place] + counts[place]]] = True
-        start = int(starts[place])
-        postings[start : start + _DENSE_WORDS] = np.packbits(bits, bitorder="little").view(np.uint16)
-    return {
-        "grams": grams[firsts],
-        "counts": counts.astype(np.uint32),
-        "starts": starts[:-1].astype(np.uint32),
-        "postings": postings,
-    }
-
-
-def _keyed(width: int, values: Array, slots: Array, wanted: Array) -> Array:
-    """gram and slot as one number, which sorts by gram, then slot."""
-    keyed: Array = (np.uint64(width << 24) | values[wanted]) << np.uint64(16) | slots[wanted]
-    return keyed
-
-
-def _unique(values: Array) -> Array:
-    values = np.sort(values)
-    once: Array = values[np.concatenate([np.ones(min(1, len(values)), np.bool_), values[1:] != values[:-1]])]
-    return once
-
-
-def _both(left: Array, right: Array) -> Array:
-    if left.dtype == np.bool_:
-        # The shorter list comes first, so the other is many too.
-        both: Array = left & right
-        return both
-    if right.dtype == np.bool_:
-        return left[right[left]]
-    if len(left) < _FEW:
-        places = np.searchsorted(right, left)
-        places[places == len(right)] = 0
-        few: Array = left[right[places] == left]
-        return few
-    marks = np.zeros(SEGMENT_DOCUMENTS_MAX, np.bool_)
-    marks[right] = True
-    common: Array = left[marks[left]]
-    return common
 
 
 def _range(values: Array) -> Range:

@@ -7,24 +7,28 @@ clock's. What a page costs beside this, reading 100 rows from MariaDB, does not 
 
 import argparse
 import random
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from catalog.names import fold, media_kind
+from catalog.search_counts import count
 from catalog.search_documents import KINDS as MEDIA_KINDS
 from catalog.search_documents import Documents
-from catalog.search_files import IndexFolder
-from catalog.search_match import View, Wanted, count, newest
-from catalog.search_segment import SEGMENT_DOCUMENTS_MAX, build
-from tests.bench.search import HITS, KINDS, STARTED, Kind, name_of
+from catalog.search_files import FORMAT, IndexFolder, State
+from catalog.search_grams import SEGMENT_DOCUMENTS_MAX
+from catalog.search_match import View, Wanted, newest
+from catalog.search_segment import build
+from tests.bench.search_measure import HITS, Taken, heading, line
+from tests.bench.search_names import EVERYTHING, KINDS, STARTED, Kind, name_of
 
 ZONE: Final = "America/Toronto"
 
@@ -35,7 +39,9 @@ def documents(first: int, number: int, of: int) -> Documents:
     chosen = random.Random(first)
     span = 6_000 * 86_400 / of
     moments = [STARTED + timedelta(seconds=(first + n) * span + chosen.randrange(6 * 86_400)) for n in range(number)]
-    names = [fold(name_of(chosen, moment).encode()).encode() for moment in moments]
+    seconds = [moment.hour * 3_600 + moment.minute * 60 + moment.second for moment in moments]
+    days = [moment.date() for moment in moments]
+    names = [fold(name_of(chosen, day, second).encode()).encode() for day, second in zip(days, seconds, strict=True)]
     taken = np.array([int(moment.timestamp()) for moment in moments], np.int64) * 10**9
     ids = np.arange(first, first + number, dtype=np.int64)
     return Documents(
@@ -45,25 +51,18 @@ def documents(first: int, number: int, of: int) -> Documents:
     )  # fmt: skip
 
 
-def measured(ask: Any, times: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of the processor and of the clock, each call's."""
-    chosen, cpu, clock = random.Random(7), [], []
+def measured(ask: Callable[[random.Random], object], times: int) -> Taken:
+    """Milliseconds of each call, after two that warm up."""
+    chosen = random.Random(7)
+    clock: list[float] = []
+    cpu: list[float] = []
     for number in range(times + 2):
         began, ran = time.perf_counter(), time.process_time()
         ask(chosen)
         if number >= 2:
             cpu.append((time.process_time() - ran) * 1_000)
             clock.append((time.perf_counter() - began) * 1_000)
-    return cpu, clock
-
-
-def line(name: str, cpu: Sequence[float], clock: Sequence[float]) -> str:
-    figures = [figure for taken in (cpu, clock) for figure in (statistics.median(taken), percentile(taken))]
-    return f"{name:<44} " + " ".join(f"{figure:9.2f}" for figure in figures)
-
-
-def percentile(taken: Sequence[float]) -> float:
-    return sorted(taken)[min(len(taken) - 1, len(taken) * 95 // 100)]
+    return Taken(clock, cpu)
 
 
 def wanted(text: str) -> Wanted:
@@ -81,21 +80,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.bench.search_alone", description=__doc__)
     parser.add_argument("--entries", type=int, default=10_000_000)
     parser.add_argument("--times", type=int, default=40)
-    parser.add_argument("--folder", type=Path, help="where the files go: some 190 bytes an entry")
+    parser.add_argument("--keep", type=Path, help="a folder that stays filled; some 190 bytes an entry")
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory(prefix="otb-bench-", dir=args.folder) as name:
+    kept = nullcontext(args.keep) if args.keep else tempfile.TemporaryDirectory(prefix="otb-bench-")
+    with kept as name:
         views = filled(IndexFolder(Path(name)), args.entries)
-        print(f"{'':<44} {'cpu p50':>9} {'cpu p95':>9} {'p50 ms':>9} {'p95 ms':>9}")
+        print(heading())
         for kind in KINDS:
-            figures = measured(lambda r, text=kind.text: newest(views, wanted(text(r)), HITS + 1), args.times)
-            print(line(f"search: {kind.name}", *figures), flush=True)
-        for kind in (*KINDS, Kind("everything", lambda _: "")):
-            figures = measured(lambda r, text=kind.text: count(views, wanted(text(r))), args.times // 4)
-            print(line(f"counts: {kind.name}", *figures), flush=True)
+            taken = measured(partial(_newest, views, kind), args.times)
+            print(line(f"search: {kind.name}", taken), flush=True)
+        for kind in (EVERYTHING, *KINDS):
+            taken = measured(partial(_count, views, kind), args.times)
+            print(line(f"counts: {kind.name}", taken), flush=True)
     return 0
 
 
+def _newest(views: Sequence[View], kind: Kind, chosen: random.Random) -> None:
+    newest(views, wanted(kind.text(chosen)), HITS + 1)
+
+
+def _count(views: Sequence[View], kind: Kind, chosen: random.Random) -> None:
+    count(views, wanted(kind.text(chosen)), ZONE)
+
+
 def filled(folder: IndexFolder, entries: int) -> list[View]:
+    """What the folder holds; made where there is nothing."""
+    loaded = folder.load(ZONE)
+    if loaded is not None:
+        return loaded[1]
     views, build_seconds = [], 0.0
     lock = folder.lock()
     if lock is None:
@@ -106,6 +118,7 @@ def filled(folder: IndexFolder, entries: int) -> list[View]:
             ran = time.process_time()
             views.append(folder.stored(View(build(made, ZONE))))
             build_seconds += time.process_time() - ran
+        folder.publish(State(FORMAT, folder.folder.name, ZONE, "", {}, 0, []), views)
     size = sum(file.stat().st_size for file in folder.folder.iterdir())
     print(f"{entries:,} entries, {len(views)} segments: {build_seconds:.0f} s of CPU, {size / entries:.0f} bytes each")
     return views

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalog import search_feed, search_files, search_index, search_match
+from catalog import search_counts, search_documents, search_feed, search_files, search_index, search_match
 from catalog.catalog import Catalog
 from catalog.database import Database
 from catalog.errors import NotFound
 from catalog.names import fold
 from catalog.search import Facets, SearchQuery
+from catalog.search_counts import count
 from catalog.search_documents import KINDS, Array, Documents, months_of
-from catalog.search_match import Hit, View, Wanted, count, newest
+from catalog.search_match import Hit, View, Wanted, newest
 from catalog.search_segment import build
 from catalog.settings import Settings
 from catalog.tenant import TenantScope
@@ -66,6 +67,12 @@ class _Other:
 
     async def __aexit__(self, *_: object) -> None:
         await self._catalog.close()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine makes no search incomplete here."""
+    monkeypatch.setattr("catalog.search.CATCH_UP_SECONDS_MAX", 60)
 
 
 @pytest.fixture
@@ -133,7 +140,7 @@ def test_segments_answer_as_a_plain_filter_does(
     while page := newest(views, wanted, limit, found[-1] if found else None):
         found += page
     assert [(hit.at, hit.id) for hit in found] == expected
-    counts = count(views, wanted)
+    counts = count(views, wanted, ZONE)
     assert (counts.total, counts.is_exact) == (len(expected), True)
     for facet, column, own in ((counts.devices, 5, "devices"), (counts.kinds, 6, "kinds")):
         others = replace(wanted, **{own: None})  # type: ignore[arg-type]
@@ -184,17 +191,37 @@ def test_many_names_make_dense_lists_and_are_found_alike() -> None:
         (b"%s_%d.jpg" % (chosen.choice([b"img", b"dsc", b"beach"]), number), number % 97, 0, 0, 0, 1, 2, True)
         for number in range(20_000)
     ]
-    view = _view(rows, 0)
+    every = _view(rows, 0)
+    views = [every, every.without(np.arange(0, 20_000, 3)), every.without(np.arange(9_000))]
     for word in (b"i", b"im", b"img", b"img_1", b"beach_19999", b"each_1", b".jpg", b"zz", b"1", b"\xc3"):
         expected = [place for place, row in enumerate(rows) if word in row[0]]
-        assert search_match.matching(view, Wanted((word,))).tolist() == expected
+        assert search_match.matching(every, Wanted((word,))).tolist() == expected
+        for view in views:
+            alive = [place for place in expected if view.alive is None or view.alive[place]]
+            assert count([view], Wanted((word,)), ZONE).total == len(alive)
+
+
+@pytest.mark.parametrize(("first", "until"), [(0, 2), (1, 3), (2, None), (None, 1), (None, None)])
+def test_whole_months_are_counted_as_their_days_are(first: int | None, until: int | None) -> None:
+    """Conditions on whole months choose among groups; a nanosecond less, and the dates of the hits decide."""
+    bounds = search_documents.month_bounds(ZONE)[4_000:4_004].tolist()
+    dates = [bound + offset for bound in bounds for offset in (-1, 0, 1, 10**15)]
+    rows = [(b"a", date, 0, 0, 0, place % 2, place % 3, True) for place, date in enumerate(dates)]
+    begin, end = (None if place is None else bounds[place] for place in (first, until))
+    whole = Wanted(devices=frozenset({1}), kinds=frozenset({0, 2}), first=begin, until=end)
+    fitting = [row for place, row in enumerate(rows) if _fits(row, place, whole)]
+    counts = count([_view(rows, 0)], whole, ZONE)
+    cut = replace(whole, first=None if begin is None else begin - 1, until=None if end is None else end + 1)
+    assert counts.total == len(fitting)
+    assert count([_view(rows, 0)], cut, ZONE).total == sum(_fits(row, p, cut) for p, row in enumerate(rows))
+    assert counts.months == count([_view(rows, 0)], replace(whole, first=None, until=None), ZONE).months
 
 
 def test_a_count_says_when_it_read_too_few_names_to_be_sure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_match, "NAMES_READ_MAX", 10)
+    monkeypatch.setattr(search_counts, "NAMES_READ_MAX", 10)
     view = _view([(b"abcab", 0, 0, 0, 0, 1, 2, True)] * 11, 0)
-    assert count([view], Wanted((b"xabca",))).is_exact is True
-    assert count([view], Wanted((b"abca",))).is_exact is False
+    assert count([view], Wanted((b"xabca",)), ZONE).is_exact is True
+    assert count([view], Wanted((b"abca",)), ZONE).is_exact is False
 
 
 def test_months_are_the_zones_own() -> None:
@@ -452,6 +479,24 @@ async def test_what_was_committed_is_read_in_the_background(
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.usefixtures("folding_early")
+async def test_a_closed_account_leaves_no_index(
+    catalog: Catalog, catalog_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files go, and what its purges announced to the background does not make them again."""
+    monkeypatch.setattr("catalog.search_indexes.QUIET_SECONDS", 0)
+    scope = await sign_in(catalog, "client-that-leaves")
+    laptop = Uploader(scope, (await scope.devices.create("laptop", DeviceKind.LAPTOP)).id)
+    await laptop.add(*((f"f{i:02}.txt", b"%d" % i) for i in range(40)))
+    assert len(await names(scope)) == 40
+    assert list(files_of(catalog_settings, scope).glob("*.segment"))
+    operator = Actor("operator", "ops")
+    await catalog.system.suspend(scope.tenant.id, operator)
+    assert await catalog.closing(scope.tenant, operator).run() == 40
+    await catalog.searches.close()
+    assert not files_of(catalog_settings, scope).exists()
+
+
 # -- tenants and dates ----------------------------------------------------------------------------------------------
 
 
@@ -498,7 +543,7 @@ async def test_facets_count_what_another_choice_would_give(laptop: Uploader) -> 
 def test_kinds_are_numbered_as_the_files_have_them() -> None:
     """The numbers are in the files: another order needs another FORMAT."""
     assert KINDS == ("directory", "link", "image", "video", "audio", "document", "other")
-    assert search_files.FORMAT == 1
+    assert search_files.FORMAT == 2
 
 
 @pytest.mark.usefixtures("folding_early")
