@@ -28,6 +28,7 @@ from tests.bench import search_peers
 from tests.bench.search_filling import LARGE_FOLDER_NAME, Filled, filled
 from tests.bench.search_measure import HITS, heading, line, measured
 from tests.bench.search_names import EVERYTHING, FILTERED, KINDS, STARTED, Kind
+from tests.bench.search_server import served
 from tools.run.mariadb import PrivateMariaDB
 
 ENTRIES: Final = 1_000_000
@@ -147,6 +148,7 @@ async def run(args: argparse.Namespace, folder: Path, private: PrivateMariaDB) -
         searches(scope, args.times),
         browsing(scope, device, args.times),
         history(scope, device, args.times),
+        served(there, folder, args.times),
         peers(args.peers, there, folder, args.times),
     ):
         async for text in part:

@@ -13,6 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TextIO
 
+import msgspec
+
+from cas.local import LocalBackend
+from cas.store import BlobStore
 from catalog import schema
 from catalog.binding import bind_store
 from catalog.catalog import Catalog
@@ -23,11 +27,12 @@ from catalog.tenant import TenantScope
 from catalog.values import Actor, DeviceKind, HandoffClaims, Role
 from tests.bench.search_names import STARTED, THINGS, name_of
 from tests.shared.journals import MemoryJournal
-from tests.shared.settings import values_for, write_settings
+from tests.shared.settings import values_for
 from tools.migrate.main import give_rights, make_database
 from tools.run.mariadb import PrivateMariaDB
+from tools.store.main import init
 
-STORE_ID: Final = "00000000-0000-4000-8000-000000000000"
+LARGE_CLIENT: Final = "client-0"
 OTHERS: Final = 3
 """Accounts beside the large one, each with a twentieth of its entries."""
 FILES_PER_FOLDER: Final = 200
@@ -50,8 +55,9 @@ _LOADS: Final = {
 
 @dataclass(frozen=True)
 class Filled:
-    """`paths`: a list of the large account's files, a line each."""
+    """`values`: the settings as text; `paths`: a list of the large account's files, a line each."""
 
+    values: dict[str, str]
     settings: Settings
     root: Database
     catalog: Catalog
@@ -65,13 +71,18 @@ class Filled:
 
 async def filled(folder: Path, private: PrivateMariaDB, entries: int) -> Filled:
     """Accounts with so many files in the largest; filled once where the folder is kept."""
-    paths, file = folder / "paths", folder / "settings"
+    paths, file = folder / "paths", folder / "settings.json"
     is_new = not paths.exists()
     if is_new:
-        write_settings(file, values_for(folder, private.socket, "bench"))
-    settings = load_settings({"OTB_CLOUD_SETTINGS": str(file)})
-    root = await prepared(settings)
-    catalog = await Catalog.open(settings, MemoryJournal(), STORE_ID)
+        file.write_bytes(msgspec.json.encode(values_for(folder, private.socket, "bench")))
+    values = msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    settings = load_settings(values, folder / "none")
+    if not settings.storage_root.exists():
+        init(settings.storage_root)
+    with contextlib.closing(LocalBackend(settings.storage_root)) as backend:
+        store_id = BlobStore.open(backend).store_id
+    root = await prepared(settings, store_id)
+    catalog = await Catalog.open(settings, MemoryJournal(), store_id)
     scopes = [await account(catalog, f"client-{number}") for number in range(1 + OTHERS)]
     if is_new:
         listed = paths.with_suffix(".new")
@@ -81,17 +92,17 @@ async def filled(folder: Path, private: PrivateMariaDB, entries: int) -> Filled:
                 await fill(root, scope, count, folder, listed if number == 0 else None)
                 print(f"account {number + 1}: {count:,} files", flush=True)
         listed.rename(paths)
-    return Filled(settings, root, catalog, scopes[0], paths)
+    return Filled(values, settings, root, catalog, scopes[0], paths)
 
 
-async def prepared(settings: Settings) -> Database:
+async def prepared(settings: Settings, store_id: str) -> Database:
     """A connection that may do all, to a database of today's schema."""
     admin: dict[str, object] = {"unix_socket": settings.mariadb_socket, "user": "root", "password": ""}
     await make_database(admin, settings)
     root = await Database.open(connect=admin | {"database": settings.mariadb_db}, connections_max=1)
     await schema.migrate(root, schema.load_migrations())
     await give_rights(root, settings)
-    await bind_store(root, STORE_ID)
+    await bind_store(root, store_id)
     async with root.reading() as tx:
         await tx.execute(f"SET GLOBAL innodb_buffer_pool_size = {BUFFER_BYTES}")
     return root
