@@ -1,6 +1,5 @@
 """`Digest`: the BLAKE3-256 hash that names a blob. Parsed once at the edge; a wrong length cannot exist further in."""
 
-import re
 from typing import Final
 
 import msgspec
@@ -9,7 +8,7 @@ from blake3 import blake3
 from cas.errors import BadDigest
 
 DIGEST_BYTES: Final = 32
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
+_HOW_WRITTEN: Final = "a digest is written as 64 lower-case hex digits"
 
 
 class Digest(msgspec.Struct, frozen=True, order=True):
@@ -24,9 +23,13 @@ class Digest(msgspec.Struct, frozen=True, order=True):
     @classmethod
     def from_hex(cls, text: str) -> "Digest":
         """Parse 64 lower-case hex digits. Raises `BadDigest`."""
-        if not _HEX.fullmatch(text):
-            raise BadDigest("a digest is written as 64 lower-case hex digits")
-        return cls(bytes.fromhex(text))
+        try:
+            raw = bytes.fromhex(text)
+        except ValueError as error:
+            raise BadDigest(_HOW_WRITTEN) from error
+        if len(raw) != DIGEST_BYTES or raw.hex() != text:
+            raise BadDigest(_HOW_WRITTEN)
+        return cls(raw)
 
     @classmethod
     def of(cls, data: bytes) -> "Digest":

@@ -90,7 +90,7 @@ class PackWriter:
         if expect_digest is not None and raw != expect_digest.raw:
             raise DigestMismatch(f"the bytes hash to {raw.hex()}, not to {expect_digest}", expect_digest.hex)
         known = self._blobs.get(raw)
-        return self._added(raw, plain) if known is None else known
+        return self._added(expect_digest or Digest(raw), plain) if known is None else known
 
     def finish(self) -> StagedPack:
         """Write index and trailer and make all of it durable. A pack without a blob is fine: placing it leaves
@@ -121,19 +121,19 @@ class PackWriter:
     ) -> None:
         self.abort()
 
-    def _added(self, raw: bytes, plain: Data) -> Blob:
+    def _added(self, digest: Digest, plain: Data) -> Blob:
         if len(self._blobs) == PACK_BLOBS_MAX or self._offset + len(plain) > PACK_BYTES_MAX:
             raise PackFull(f"a pack holds at most {PACK_BLOBS_MAX} blobs and {PACK_BYTES_MAX} bytes", self.pack_id)
         packed = self._encoder.packed(plain)
         stored, encoding = (plain, Encoding.IDENTITY) if packed is None else (packed, Encoding.ZSTD)
         location = pack_location(self.pack_id, self._offset)
-        blob = Blob(Digest(raw), len(plain), len(stored), isal_zlib.crc32(plain), encoding, location)
+        blob = Blob(digest, len(plain), len(stored), isal_zlib.crc32(plain), encoding, location)
         try:
             self._append(stored)
         except BaseException:
             self.abort()
             raise
-        self._blobs[raw] = blob
+        self._blobs[digest.raw] = blob
         return blob
 
     def _append(self, data: Data) -> None:

@@ -18,7 +18,12 @@ def blob_of(
 
 def digest_list(digests: Iterable[Digest]) -> str:
     """Digests as hex literals for `IN (…)`: safe for this type alone, and twice as fast as bound parameters."""
-    return ",".join(f"x'{digest.hex}'" for digest in digests)
+    return hex_list(digest.raw for digest in digests)
+
+
+def hex_list(values: Iterable[bytes]) -> str:
+    """Bytes as hex literals for `IN (…)`."""
+    return ",".join([f"x'{value.hex()}'" for value in values])
 
 
 def id_list(ids: Iterable[int]) -> str:

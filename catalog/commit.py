@@ -25,7 +25,7 @@ from catalog.ledger import Ledger, lock_ledger
 from catalog.names import folded_hex, media_kind
 from catalog.packs import NewPack, is_live, receive_pack
 from catalog.planning import Plan
-from catalog.possession import Possessed, blob_rows, possessed, refer
+from catalog.possession import Possessed, blob_rows, own, possessed, refer
 from catalog.scope import Scope
 from catalog.tree import Node, Tree
 from catalog.values import Area, CommitResult, EntryKind, Manifest, Removal
@@ -113,7 +113,9 @@ class _Commit:
         self._results, self._proof = {}, None
         # Before the ledger: the rows of one bundle are made while another of this tenant commits.
         received = None if self._pack is None else await receive_pack(tx, self._pack)
-        if self._pack is not None and received is None:
+        if received is not None:
+            await own(tx, self._scope.tenant.id, received.new)
+        elif self._pack is not None:
             return None
         ledger = await lock_ledger(tx, self._scope.tenant)
         heads = [await self._head(tx, device_id) for device_id in sorted(self._changes)]
@@ -299,8 +301,8 @@ def _marked(line: records.Line, mark: str, places: dict[str, int]) -> records.Li
 
 async def _load(tree: Tree, changes: Sequence[Change]) -> None:
     """Read the names on the paths that are to be added, one directory at a time instead of one path at a time."""
+    added = [change for change in changes if isinstance(change, (AddKnown, AddFile, AddDirectory, AddLink))]
     for area in Area:
-        added = [c for c in changes if isinstance(c, AddFile | AddKnown | AddDirectory | AddLink)]
         paths = [change.path.names for change in added if change.area is area]
         if paths:
             await tree.load_paths(await tree.root(area), paths)

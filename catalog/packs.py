@@ -66,7 +66,7 @@ async def receive_pack(tx: Transaction, pack: NewPack) -> ReceivedPack | None:
     Of two healthy copies the older location wins, and the slice here is dead from its beginning; where the older copy
     is known to be damaged, or was never finished, this one takes its place.
     """
-    by_digest = {blob.digest: blob for blob in sorted(pack.blobs, key=lambda blob: blob.digest)}
+    by_digest = {blob.digest: blob for blob in sorted(pack.blobs, key=lambda blob: blob.digest.raw)}
     there = await _lock(tx, list(by_digest))
     if any(row.state == "deleting" for row in there.values()):
         return None
@@ -151,9 +151,11 @@ async def _insert(tx: Transaction, blobs: Sequence[Blob]) -> dict[Digest, int]:
     at = clock.to_db(clock.now())
     for start in range(0, len(blobs), _PER_STATEMENT):
         rows = ",".join(
-            f"(x'{b.digest.hex}',{b.size_bytes:d},{b.stored_bytes:d},{b.crc32:d},'{b.encoding.value}','{b.location}',"
-            f"'live','{at}','{at}')"
-            for b in blobs[start : start + _PER_STATEMENT]
+            [
+                f"(x'{b.digest.raw.hex()}',{b.size_bytes:d},{b.stored_bytes:d},{b.crc32:d},'{b.encoding}','{b.location}'"
+                f",'live','{at}','{at}')"
+                for b in blobs[start : start + _PER_STATEMENT]
+            ]
         )
         try:
             made = await tx.fetch_all(

@@ -96,9 +96,17 @@ async def refer(
             f"UPDATE possession SET leased_until = NULL WHERE tenant_id = {ledger.tenant.id:d}"
             f" AND blob_id IN ({id_list(part)})"
         )
+    await own(tx, ledger.tenant.id, [blob_id for blob_id in ids if blob_id not in had])
+
+
+async def own(tx: Transaction, tenant_id: int, blob_ids: Collection[int]) -> None:
+    """The tenant possesses these blobs, of which it has no row, for good: entries of the same transaction name them.
+
+    Of rows that this transaction has made, nobody else can know: for them it need not hold the ledger.
+    """
     at = clock.to_db(clock.now())
-    for part in _parts([blob_id for blob_id in ids if blob_id not in had]):
-        rows = ",".join(f"({ledger.tenant.id:d},{blob_id:d},'{at}')" for blob_id in part)
+    for part in _parts(sorted(blob_ids)):
+        rows = ",".join([f"({tenant_id:d},{blob_id:d},'{at}')" for blob_id in part])
         await tx.execute(f"INSERT INTO possession (tenant_id, blob_id, created_at) VALUES {rows}")
 
 

@@ -93,9 +93,10 @@ class EntryPath(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if len(self.names) > PATH_LEVELS_MAX:
             raise BadPath(f"A path has at most {PATH_LEVELS_MAX} levels. Move this folder further up.")
-        if sum(map(len, self.names)) + len(self.names) > PATH_BYTES_MAX:
+        above, last = self.names[:-1], self.names[-1:]
+        if _checked_bytes(above) + sum(map(len, last)) + len(self.names) > PATH_BYTES_MAX:
             raise BadPath(f"A path has at most {PATH_BYTES_MAX:,} bytes. Shorten the folders' names.")
-        for name in self.names:
+        for name in last:
             check_name(name)
 
     @classmethod
@@ -134,6 +135,14 @@ class EntryPath(msgspec.Struct, frozen=True):
 def _parse_folders(text: str) -> tuple[bytes, ...]:
     """The names of a path; for those above the last one."""
     return tuple(map(parse_name, text.split("/")))
+
+
+@lru_cache(maxsize=FOLDERS_REMEMBERED)
+def _checked_bytes(names: tuple[bytes, ...]) -> int:
+    """How many bytes the names of a folder's path have. Raises `BadPath` unless each can be one."""
+    for name in names:
+        check_name(name)
+    return sum(map(len, names))
 
 
 def check_name(name: bytes) -> None:

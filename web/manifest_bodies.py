@@ -84,7 +84,7 @@ def changes_of(manifest: NewManifest) -> Sequence[PathChange]:
 
 def _change(entry: NewEntry) -> PathChange:
     path = _path(entry)
-    mtime_ns = None if entry.mtime is None else parse_time(entry.mtime, f"mtime of {path}")
+    mtime_ns = None if entry.mtime is None else parse_time(entry.mtime, f"mtime of {entry.path or path}")
     if entry.mode is not None and not 0 <= entry.mode <= _MODE_MAX:
         raise BadRequest(f"mode of {path} must be from 0 to {_MODE_MAX}.")
     match entry.type:
