@@ -59,6 +59,25 @@ async def drop_pack(database: Database, pack_id: str) -> None:
         await tx.execute("DELETE FROM pack WHERE id = %s AND state = 'pending'", (bytes.fromhex(pack_id),))
 
 
+async def give_up_pack(database: Database, pack_id: str) -> bool:
+    """Whether the pack was never committed and is not going to be: it is `deleting` then, and no transaction that waits
+    can commit it any more. Waits for one that has the row."""
+
+    async def work(tx: Transaction) -> bool:
+        key = (bytes.fromhex(pack_id),)
+        await tx.execute("UPDATE pack SET state = 'deleting' WHERE id = %s AND state = 'pending'", key)
+        row = await tx.fetch_one("SELECT state FROM pack WHERE id = %s", key)
+        return row is not None and row[0] == "deleting"
+
+    return await database.run(work)
+
+
+async def forget_pack(database: Database, pack_id: str) -> None:
+    """Drop the row of a pack that was given up, once its file is out of the way."""
+    async with database.reading() as tx:
+        await tx.execute("DELETE FROM pack WHERE id = %s AND state = 'deleting'", (bytes.fromhex(pack_id),))
+
+
 async def receive_pack(tx: Transaction, pack: NewPack) -> ReceivedPack | None:
     """Make the pack and its blobs live. None while the sweep deletes one of them: try again. Raises `ClaimLost` where
     the pack's row no longer waits for them: the sweep has taken it for one that was given up.

@@ -19,7 +19,7 @@ from catalog.errors import BadRequest, NotFound
 from catalog.grants import Redemptions
 from catalog.job_queue import JobQueue
 from catalog.ledger import lock_ledger
-from catalog.packs import drop_pack, known_packs, unfinished_packs
+from catalog.packs import drop_pack, forget_pack, give_up_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
 from catalog.renditions import RenditionWork
 from catalog.scrubbing import Scrubbing
@@ -200,6 +200,14 @@ class SystemScope:
     async def drop_pack(self, pack_id: str) -> None:
         """Forget an unfinished pack, once its file is out of the way."""
         await drop_pack(self._database, pack_id)
+
+    async def give_up_pack(self, pack_id: str) -> bool:
+        """Whether the pack was never committed; nothing can commit it any more then, and its file may go."""
+        return await give_up_pack(self._database, pack_id)
+
+    async def forget_pack(self, pack_id: str) -> None:
+        """Forget a pack that was given up, once its file is out of the way."""
+        await forget_pack(self._database, pack_id)
 
     async def record_verifications(self, outcomes: Sequence[VerificationRecord]) -> None:
         """Keep what re-reading found; of blobs that were swept meanwhile nothing. A damaged or missing blob counts as

@@ -35,6 +35,7 @@ from web.static_files import static_mount
 from web.templating import Pages
 from web.threads import Workers
 from web.tus_expiry import expiring
+from web.unsettled import UnsettledPacks
 
 _DATABASE_PAUSE_SECONDS: Final = 0.5
 
@@ -74,7 +75,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         stack.callback(readers.close)
         pages = Pages(settings.brand_dir, settings.otb_portal_url)
         wheel = load_wheel(settings.client_dir or CLIENT_DIR)
-        held = Services(settings, catalog, store, verifier, pages, writers, readers, wheel)
+        unsettled = UnsettledPacks(store, catalog.system, writers)
+        held = Services(settings, catalog, store, verifier, pages, writers, readers, unsettled, wheel)
         await stack.enter_async_context(expiring(held))
         await stack.enter_async_context(checkpointing(catalog.audit_checkpoints))
         yield held

@@ -84,7 +84,7 @@ async def receive(
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await held.writers.run(pack.abort)
-                await drop_row(scope, beginning, pack.pack_id)
+                await drop_row(held, scope, beginning, pack.pack_id)
             raise
         return await store_pack(held, scope, staged, beginning, partial(keep, reader))
 
@@ -105,20 +105,21 @@ async def store_pack(
     except BaseException:
         with anyio.CancelScope(shield=True):
             await held.writers.run(staged.discard)
-            await drop_row(scope, beginning, staged.pack_id)
+            await drop_row(held, scope, beginning, staged.pack_id)
         raise
     if not staged.blobs:
         await held.writers.run(staged.discard)
-        await drop_row(scope, beginning, staged.pack_id)
+        await drop_row(held, scope, beginning, staged.pack_id)
         return await keep(None)
     try:
         return await keep(NewPack(staged.pack_id, staged.stored_bytes, blobs))
-    except DatabaseUnavailable:
-        raise  # the commit may stand: the next start finds out
-    except CatalogError:
+    except BaseException as error:
+        if isinstance(error, DatabaseUnavailable) or not isinstance(error, CatalogError):
+            held.unsettled.add(staged.pack_id)  # the commit may stand
+            raise
         # Refused for certain: nothing names the pack.
         await held.writers.run(held.store.trash_pack, staged.pack_id, datetime.now(UTC).date())
-        await drop_row(scope, beginning, staged.pack_id)
+        await drop_row(held, scope, beginning, staged.pack_id)
         raise
 
 
@@ -146,11 +147,13 @@ async def _read(request: Request, held: Services, room: Reservation, reader: Rea
     reader.finish()
 
 
-async def drop_row(scope: TenantScope, beginning: "asyncio.Task[None]", pack_id: str) -> None:
-    """The row of a pack that came to nothing goes. If the database is lost just now, the next start drops the row."""
+async def drop_row(held: Services, scope: TenantScope, beginning: "asyncio.Task[None]", pack_id: str) -> None:
+    """The row of a pack that came to nothing goes; where the database is lost just now, once it answers."""
     (failed,) = await asyncio.gather(beginning, return_exceptions=True)
     if failed is None:
-        await asyncio.gather(scope.blobs.drop_pack(pack_id), return_exceptions=True)
+        (failed,) = await asyncio.gather(scope.blobs.drop_pack(pack_id), return_exceptions=True)
+    if isinstance(failed, DatabaseUnavailable):
+        held.unsettled.add(pack_id)
 
 
 def _sorted(reader: BatchReader, claims: dict[Digest, Claim]) -> Received:

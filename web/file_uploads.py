@@ -108,7 +108,7 @@ async def _place_packed(held: Services, scope: TenantScope, files: Sequence[Smal
     try:
         staged = await held.writers.run(_fill, pack, files)
     except BaseException:
-        await drop_row(scope, beginning, pack.pack_id)
+        await drop_row(held, scope, beginning, pack.pack_id)
         raise
     claims = await store_pack(held, scope, staged, beginning, partial(_receive, scope))
     blobs: dict[Digest, Blob] = {blob.digest: blob for blob in staged.blobs}

@@ -18,6 +18,7 @@ from web.small_files import Put, SmallFile
 from web.templating import Pages
 from web.threads import Workers
 from web.tus_turns import Tus
+from web.unsettled import UnsettledPacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Services:
     pages: Pages
     writers: Workers
     readers: Workers
+    unsettled: UnsettledPacks
     client_wheel: Wheel | None = None
     uploads: Slots = field(
         default_factory=lambda: Slots(limits.UPLOADS_AT_ONCE, "uploads", limits.UPLOADS_AT_ONCE_OF_TENANT)

@@ -1,4 +1,5 @@
-"""Uploads that were left alone for too long are removed, row and part, while the server runs and at its start.
+"""Uploads that were left alone for too long are removed, row and part, while the server runs and at its start; so are
+packs that were not committed.
 
 What always holds: the row goes first, and only if nobody went on with the upload; a part without a row is cleared by
 the next start.
@@ -53,7 +54,9 @@ async def _expire_for_ever(held: Services) -> None:
         try:
             if count := await expire(held):
                 log.info("removed %d expired uploads", count)
+            if count := await held.unsettled.settle():
+                log.info("removed %d packs whose commit was lost", count)
         except (DatabaseUnavailable, CasError):
-            # Both tell everybody by themselves; what has expired waits for the next round.
-            log.warning("expired uploads could not be removed", exc_info=True)
+            # Both tell everybody by themselves; what is left waits for the next round.
+            log.warning("expired uploads and lost packs could not be removed", exc_info=True)
         await asyncio.sleep(EXPIRY_SECONDS)

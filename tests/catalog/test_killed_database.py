@@ -129,6 +129,40 @@ async def test_the_server_killed_at_every_statement_of_a_commit(
     ]
 
 
+@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_bundle_whose_commit_has_no_answer_is_answered_as_it_stands(
+    world: World, own_mariadb: PrivateMariaDB, monkeypatch: pytest.MonkeyPatch, *, is_new: bool, is_committed: bool
+) -> None:
+    """Where names change their manifest tells whether it was committed; where none does, the pack's own row."""
+    laptop = await Computer.make(world, await world.sign_in("willow"), "laptop")
+    old, new = {"a": b"aaa", "b": b"bbb"}, {"c": b"ccc", "d": b"ddd"}
+    assert (await laptop.bundle(old)).added == 2
+    whole = module._translated
+    killed: list[object] = []
+
+    async def killing(awaitable: Awaitable[T]) -> T:
+        """The server dies at the first COMMIT, before it or with the answer on its way."""
+        if getattr(awaitable, "__name__", "") != "commit" or killed:
+            return await whole(awaitable)
+        killed.append(awaitable)
+        if is_committed:
+            await whole(awaitable)
+        own_mariadb.kill()
+        own_mariadb.start()
+        if is_committed:
+            raise module.Retry("the server went away before it answered")
+        return await whole(awaitable)
+
+    monkeypatch.setattr(module, "_translated", killing)
+    result = await laptop.bundle(new if is_new else old)
+    assert killed
+    assert (result.added, result.unchanged) == ((2, 0) if is_new else (0, 2))
+    assert (await laptop.ids()).keys() == (old | new if is_new else old).keys()
+    assert await world.catalog.system.unfinished_packs(10) == []
+    assert await differences(world.settings) == []
+
+
 async def test_a_delete_on_two_devices_under_kills_is_on_both_or_on_neither(
     world: World, killer: Killer, scale: Callable[[int, int], int]
 ) -> None:

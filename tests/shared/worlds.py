@@ -148,6 +148,20 @@ class Computer:
         await self.scope.blobs.receive(NewPack(staged.pack_id, staged.stored_bytes, blobs))
         return blobs
 
+    async def bundle(self, files: dict[str, bytes], mtime_ns: int = 1_700_000_000_000_000_000) -> CommitResult:
+        """Bytes and names in one step: the last statements are one transaction."""
+        with self.world.store.pack() as writer:
+            for content in files.values():
+                writer.add(content)
+            staged = writer.finish()
+        await self.scope.blobs.begin_pack(staged.pack_id)
+        pack = NewPack(staged.pack_id, staged.stored_bytes, self.world.store.place_pack(staged))
+        changes = [
+            AddKnown(EntryPath.parse(path), Digest.of(content), len(content), mtime_ns)
+            for path, content in files.items()
+        ]
+        return await self.scope.manifests.commit(self.device_id, changes, pack=pack)
+
     async def put_packed(self, files: dict[str, bytes], mtime_ns: int = 1_700_000_000_000_000_000) -> CommitResult:
         """All files in one pack, and one manifest that names them."""
         await self.send([content for content in files.values() if content])
