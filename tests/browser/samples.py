@@ -14,7 +14,7 @@ from catalog.condition import Condition
 from catalog.errors import HistoryGone
 from catalog.history import Changed, ChangeKind, Span
 from catalog.job_values import Outcome, QueueState
-from catalog.safety import Assurance
+from catalog.safety import Assurance, Reread
 from catalog.search import Facets
 from catalog.trail import Keeping, Step, What
 from catalog.undoing import Conflict, Undone, Why
@@ -42,6 +42,7 @@ from catalog.values import (
     PlacedToken,
     PlannedPart,
     Removal,
+    Retention,
     Role,
     System,
     Usage,
@@ -287,6 +288,7 @@ def samples() -> Iterator[Sample]:
     yield from _people()
     yield from _history()
     yield from _usage()
+    yield from _settings()
     yield from _jobs()
 
 
@@ -303,8 +305,14 @@ def _jobs() -> Iterator[Sample]:
     yield Sample("/x/derive-nothing", "derive.html", common("devices", **nothing))
 
 
-WELL: Final[dict[str, Any]] = {"assurance": Assurance(0, NOW - timedelta(days=2)), "quiet": set()}
-QUIET: Final[dict[str, Any]] = {"assurance": Assurance(0, None), "quiet": {2}}
+WELL: Final[dict[str, Any]] = {
+    "assurance": Assurance(0, NOW - timedelta(days=2), Reread(12_001, 12_001, NOW - timedelta(days=6))),
+    "quiet": set(),
+}
+QUIET: Final[dict[str, Any]] = {
+    "assurance": Assurance(0, None, Reread(12_001, 9_340, NOW - timedelta(days=40))),
+    "quiet": {2},
+}
 
 
 def _ways_in() -> Iterator[Sample]:
@@ -724,3 +732,14 @@ def _usage() -> Iterator[Sample]:
     full = common("usage", breakdown=None, days=[])
     full["usage"] = Usage(used_bytes=1024 * GIB, quota_bytes=1024 * GIB, file_count=5_000_000, device_count=2)
     yield Sample("/x/usage-full", "usage.html", full)
+
+
+def _settings() -> Iterator[Sample]:
+    page = {"rule": Retention(), "may_change": True, "hold_days": 30, "problem": None}
+    everything = {"keep": "all", "versions": "", "days": ""}
+    yield Sample("/settings", "settings.html", common("settings", **page, typed=everything))
+    some = {"keep": "some", "versions": "", "days": ""}
+    refused = page | {"problem": "Say how many versions to keep, or for how many days, or both."}
+    yield Sample("/x/settings-refused", "settings.html", common("settings", **refused, typed=some), 400)
+    member = page | {"rule": Retention(10, 90), "may_change": False}
+    yield Sample("/x/settings-member", "settings.html", common("settings", **member, typed=some))

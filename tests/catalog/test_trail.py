@@ -62,19 +62,46 @@ async def test_the_places_of_the_same_bytes(catalog: Catalog, laptop: Uploader) 
         await laptop.scope.trail.keeping(await stranger.entries.get(theirs))
 
 
+async def blob_of(uploader: Uploader, entry_id: int) -> int:
+    """The number of the entry's blob."""
+
+    async def work(tx: Transaction) -> int:
+        row = await tx.fetch_one("SELECT blob_id FROM entry WHERE id = %s AND device_id = %s AND tenant_id = %s",
+                                 (entry_id, uploader.device_id, uploader.scope.tenant.id))  # fmt: skip
+        assert row
+        return int(row[0])
+
+    return await uploader.scope._scope.database.run(work)
+
+
+async def test_how_much_of_the_account_was_read_again(catalog: Catalog, laptop: Uploader) -> None:
+    stranger = await sign_in(catalog, f"client-{uuid.uuid4()}")
+    assert (await stranger.safety.assurance()).own is None
+    other = Uploader(stranger, (await stranger.devices.create("laptop", DeviceKind.LAPTOP, [])).id)
+    shared = uuid.uuid4().bytes
+    mine = (await laptop.add(("a.txt", shared), ("copy.txt", shared), ("b.txt", uuid.uuid4().bytes))).entry_ids
+    await other.add(("theirs.txt", uuid.uuid4().bytes))
+    own = (await laptop.scope.safety.assurance()).own
+    assert own
+    before = own.contents
+    assert (own.verified, own.oldest_at) == (0, None)
+    await catalog.system.record_verifications([VerificationRecord(await blob_of(laptop, mine[0]), "good")])
+    own = (await laptop.scope.safety.assurance()).own
+    assert own
+    assert (own.contents, own.verified) == (before, 1)
+    assert own.oldest_at is not None
+    theirs = (await stranger.safety.assurance()).own
+    assert theirs
+    assert (theirs.contents, theirs.verified) == (1, 0)
+
+
 async def test_when_it_was_last_found_good(catalog: Catalog, laptop: Uploader) -> None:
     entry_id = (await laptop.add(("a.txt", uuid.uuid4().bytes))).entry_ids[0]
     entry = await laptop.scope.entries.get(entry_id)
     keeping = await laptop.scope.trail.keeping(entry)
     assert (keeping.verified_at, keeping.is_damaged) == (None, False)
 
-    async def blob_id(tx: Transaction) -> int:
-        row = await tx.fetch_one("SELECT blob_id FROM entry WHERE id = %s AND device_id = %s AND tenant_id = %s",
-                                 (entry_id, laptop.device_id, laptop.scope.tenant.id))  # fmt: skip
-        assert row
-        return int(row[0])
-
-    number = await laptop.scope._scope.database.run(blob_id)
+    number = await blob_of(laptop, entry_id)
     await catalog.system.record_verifications([VerificationRecord(number, "good")])
     assert (await laptop.scope.trail.keeping(entry)).verified_at is not None
     await catalog.system.record_verifications([VerificationRecord(number, "damaged")])

@@ -139,6 +139,8 @@ ROWS: Final[dict[str, Row]] = {
     "GET /damaged": Row(200, 200, 401, 200, 403, 401),
     "GET /deleted": Row(200, 200, 401, 200, 403, 401),
     "GET /search": Row(200, 200, 401, 200, 403, 401),
+    "GET /settings": Row(200, 200, 401, 200, 403, 401),
+    "POST /settings": Row(303, 403, 401, 403, 403, 401),
     "GET /people": Row(200, 200, 401, 403, 403, 401),
     "POST /people": Row(404, 403, 401, 403, 403, 401),
     "GET /audit": Row(200, 200, 401, 200, 403, 401),
@@ -194,6 +196,7 @@ FORMS: Final[dict[str, dict[str, str]]] = {
     "POST /jobs/{job}": {"do": "cancel"},
     "POST /entries/purge": {"entry": "{entry}"},
     "POST /history/{device}/restore": {"at": "2030-01-01T00:00:00Z", "area": "originals"},
+    "POST /settings": {"keep": "all"},
     "POST /people": {"do": "end_grant", "grant": "{grant}"},
     "POST /connect": {"do": "approve", "code": "BCDF-GHJK", "device": "new"},
 }
