@@ -30,7 +30,7 @@ FOLDER_ITEMS: Final = 240
 
 LIST_FIELDS: Final = ("sort", "kind", "from", "to")
 SORTS: Final = {
-    "name": "Name",
+    "name": "Name, A to Z",
     "name-falling": "Name, Z to A",
     "date-falling": "Newest first",
     "date": "Oldest first",

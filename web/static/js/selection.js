@@ -32,7 +32,7 @@ export function watchSelections() {
   });
   document.addEventListener("keydown", (event) => {
     const form = event.target.closest?.("form.selection");
-    if (form) keys(event, form);
+    if (form && !event.target.closest("dialog")) keys(event, form); // a dialog in the form has keys of its own
   });
   document.addEventListener("formdata", (event) => {
     if (!event.target.matches("form.selection")) return;
