@@ -1,30 +1,53 @@
-"""A real Chromium for the pages' tests. One per module: while it runs, this thread has a running event loop, which
-async tests of other modules could not bear.
+"""A real Chromium and a real server for the pages' tests. They last while a worker goes through this folder: while the
+browser runs, this thread has a running event loop, which async tests elsewhere could not bear.
 """
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.browser.customers import Customer, new_customer
 from tests.browser.preview import create_app
 from tests.browser.watch import DESK, WAIT_MS, Watched
-from tests.shared.service import free_port
+from tests.shared.disks import own_memory
+from tests.shared.service import Service, free_port
+from tests.shared.sites import new_site
+from tools.run.mariadb import PrivateMariaDB
 
 CHROMIUM = "/usr/bin/chromium"
+_numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="package")
+def service(mariadb: PrivateMariaDB, quick_folder: Path) -> Iterator[Service]:
+    """One running server for all tests that do not harm it. Each has accounts of its own."""
+    with own_memory(quick_folder / f"browser_{next(_numbers)}") as folder:
+        running = Service(new_site(folder, mariadb.socket, f"otb_{folder.name}"), folder).start()
+        yield running
+        running.stop()
+
+
+@pytest.fixture(scope="module")
+def customer(service: Service) -> Iterator[Customer]:
+    """The module's own customer."""
+    with new_customer(service) as made:
+        yield made
 
 
 @pytest.fixture
@@ -44,7 +67,7 @@ def open_window(browser: Browser) -> Iterator[Callable[..., Watched]]:
         watched.check_quiet()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def preview() -> Iterator[str]:
     """The address of the preview, served from a thread of this process."""
     port = free_port()

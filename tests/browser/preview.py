@@ -65,10 +65,16 @@ def create_app() -> Starlette:
     async def me(request: Request) -> Response:
         return JSONResponse({"tenant": {"id": "7"}, "csrf_token": "sample", "usage": {}})
 
+    async def grant(request: Request) -> Response:
+        """As the samples have it: the page of people asks again and again whether it changed."""
+        state = "waiting" if request.path_params["id"] == "0" else "use"
+        return JSONResponse({"grant": {"state": state}, "events": []})
+
     routes: list[BaseRoute] = [
         *(shown(sample) for sample in pages),
         Route("/x/", index),
         Route("/api/v1/me", me),
+        Route("/api/v1/grants/{id}", grant),
         Route("/api/v1/entries/{id}/content", content),
         Route("/api/v1/entries/{id}/thumbnail", content),
         *Uploads().routes,

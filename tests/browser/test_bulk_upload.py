@@ -322,6 +322,35 @@ def test_the_server_may_go_away_and_come_back(
     assert set(account.acknowledged.values()) == {1}
 
 
+@pytest.mark.parametrize("width", [DESK, PHONE])
+def test_a_session_that_ends_in_mid_upload_loses_nothing(
+    account: Account, open_window: Window, tmp_path: Path, width: int
+) -> None:
+    root = tmp_path / "Photos"
+    files = many(root, 600, size=40_000) | {"film.bin": os.urandom(12 * MIB)}
+    (root / "film.bin").write_bytes(files["film.bin"])
+    window = account.open(open_window, width)
+    window.expected_statuses = {401}
+    page = window.page
+    held = hold_all_but_the_first(page)
+    page.locator("[data-input=folder]").set_input_files(root)
+    account.until_acknowledged(page, 1)
+    sessions = account.client.get("/api/v1/sessions").json()["sessions"]
+    for elsewhere in (one["id"] for one in sessions if not one["current"]):
+        assert account.client.delete(f"/api/v1/sessions/{elsewhere}").status_code == 204
+    let_go(page, held)
+    expect(page.locator("[data-trouble-text]")).to_contain_text("Your session has ended.")
+    window.check_accessible()
+    window.check_fits()
+    tab = page.context.new_page()
+    tab.goto(f"{account.service.url}/auth/handoff?token={handoff(account.service.settings, account.person)}")
+    tab.close()
+    expect_done(page, "601 new")  # it looks by itself whether somebody signed in again
+    listed = {path: digest for path, (kind, digest, _) in account.listed().items() if kind == "file"}
+    assert listed == {f"Photos/{name}": digest_of(content) for name, content in files.items()}
+    assert set(account.acknowledged.values()) == {1}
+
+
 def test_a_lost_line_is_waited_for(account: Account, open_window: Window, tmp_path: Path) -> None:
     root = tmp_path / "Photos"
     many(root, 600, size=40_000)

@@ -3,28 +3,23 @@ looking at files in place, a file's own page, and content that means harm.
 """
 
 import io
-import itertools
 import re
 import wave
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Final
 
-import httpx2
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
+from tests.browser.customers import Customer
+from tests.browser.keyboard import agree, press, tab_to, write
 from tests.browser.watch import DESK, PHONE, Watched
-from tests.shared.portal import handoff, new_person
-from tests.shared.portal import sign_in as http_sign_in
-from tests.shared.service import Service
-from tests.web.device import Device, stored
+from tests.web.device import stored
 
 Window = Callable[..., Watched]
 MANY: Final = 700
-_names = itertools.count(1)
 
 HOSTILE: Final = {
     "page.html": b"<script>fetch('/pwned-html')</script><h1>hello</h1>",
@@ -35,35 +30,6 @@ HOSTILE: Final = {
     "looks.jpg": b"<html><script>fetch('/pwned-jpg')</script></html>",
     "plain.txt": b"<script>fetch('/pwned-txt')</script>",
 }
-
-
-@dataclass(frozen=True)
-class Customer:
-    """A signed-in person: through HTTP to prepare things, and the session for windows."""
-
-    service: Service
-    client: httpx2.Client
-    laptop: Device
-    state: Any
-
-    @property
-    def root(self) -> str:
-        return f"{self.service.url}/files/{self.laptop.id}/originals/"
-
-    def folder(self) -> str:
-        """The name of a folder that nothing else uses."""
-        return f"folder {next(_names)}"
-
-
-@pytest.fixture(scope="module")
-def customer(service: Service, browser: Any) -> Iterator[Customer]:
-    person = new_person()
-    with http_sign_in(service.url, service.settings, person) as client:
-        context = browser.new_context()
-        context.request.get(f"{service.url}/auth/handoff?token={handoff(service.settings, person)}")
-        state = context.storage_state()
-        context.close()
-        yield Customer(service, client, Device.make(client, "laptop"), state)
 
 
 @pytest.fixture(params=[DESK, PHONE])
@@ -159,11 +125,11 @@ def test_a_long_folder_comes_as_it_is_scrolled_and_what_was_chosen_stays(custome
         page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     assert (sent.value.post_data or "").count("entry=") == 2
     expect(page.get_by_text("2 items were moved to Deleted.")).to_be_visible()
-    page.locator("[data-select-all]").check()
-    page.get_by_role("button", name="Select everything in this folder").click()
+    press(page.locator("[data-select-all]"), "Space")
+    press(page.get_by_role("button", name="Select everything in this folder"))
     expect(page.get_by_text("Everything selected")).to_be_visible()
-    page.locator("#selection").get_by_role("button", name="Delete").click()
-    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    press(page.locator("#selection").get_by_role("button", name="Delete"))
+    agree(page, "Delete")
     expect(page.get_by_text(f"{MANY - 2} items were moved to Deleted.")).to_be_visible()
     expect(page.get_by_role("heading", name="This folder is empty")).to_be_visible()
 
@@ -293,12 +259,21 @@ def test_the_first_page_says_whether_files_are_safe(customer: Customer, window: 
     window.check_fits()
 
 
-def test_everything_by_keyboard(customer: Customer, open_window: Window) -> None:
-    page, folder = open_window(state=customer.state).page, customer.folder()
+def test_choosing_making_moving_and_renaming_by_keyboard(customer: Customer, window: Watched) -> None:
+    page, folder = window.page, customer.folder()
     for name in ("a.txt", "b.txt", "c.txt"):
         stored(customer.laptop, f"{folder}/{name}", name.encode())
     page.goto(f"{customer.root}{folder}")
-    page.get_by_role("link", name="a.txt").focus()
+    new = page.get_by_role("button", name="New folder")
+    press(new)
+    page.keyboard.press("Escape")
+    expect(new).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.type("kept")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("kept")
+    page.go_back()
+    tab_to(page.get_by_role("link", name="a.txt"))
     page.keyboard.press("x")
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("link", name="b.txt")).to_be_focused()
@@ -307,12 +282,26 @@ def test_everything_by_keyboard(customer: Customer, open_window: Window) -> None
     page.keyboard.press("Escape")
     expect(page.get_by_text("Select all")).to_be_visible()
     page.keyboard.press("x")
-    page.locator("#selection").get_by_role("button", name="Delete").focus()
+    move = page.locator("#selection").get_by_role("button", name="Move", exact=True)
+    tab_to(move, back=True)
     page.keyboard.press("Enter")
-    page.get_by_role("dialog").get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Escape")
+    expect(move).to_be_focused()
     page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    press(dialog.get_by_role("button", name="kept"))
+    expect(dialog.get_by_text("No folders in here.")).to_be_visible()
+    press(dialog.get_by_role("button", name="Move here"))
+    expect(page.get_by_text("One item was moved here.")).to_be_visible()
+    press(page.get_by_role("link", name="b.txt"))
+    press(page.get_by_role("dialog").get_by_role("link", name="All about this file"))
+    write(page.get_by_label("New name"), "better")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("better.txt")
+    press(page.get_by_role("button", name="Delete"))
+    agree(page, "Delete")
     expect(page.get_by_text("One item was moved to Deleted.")).to_be_visible()
-    expect(page.locator(".row .cover")).to_have_text(["a.txt", "c.txt"])
+    expect(page.get_by_role("heading", name="This folder is empty")).to_be_visible()
 
 
 def test_the_rest_of_the_navigation_on_a_phone(customer: Customer, open_window: Window) -> None:

@@ -1,16 +1,14 @@
 """Search in the browser, on the real server: as one types, by keyboard, narrowed down, chosen from, shared."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.customers import Customer, new_customer
 from tests.browser.watch import DESK, PHONE, Watched
-from tests.shared.portal import handoff, new_person
-from tests.shared.portal import sign_in as http_sign_in
 from tests.shared.service import Service
 from tests.web.device import Device
 
@@ -19,36 +17,17 @@ MANY: Final = 130
 """More than a page."""
 
 
-@dataclass(frozen=True)
-class Customer:
-    """Somebody with two devices: pictures and papers of several years."""
-
-    service: Service
-    laptop: Device
-    state: Any
-
-
 @pytest.fixture(scope="module")
-def customer(service: Service, browser: Any) -> Iterator[Customer]:
-    person = new_person()
-    with http_sign_in(service.url, service.settings, person) as client:
-        context = browser.new_context()
-        context.request.get(f"{service.url}/auth/handoff?token={handoff(service.settings, person)}")
-        state = context.storage_state()
-        context.close()
-        laptop, phone = Device.make(client, "laptop"), Device.make(client, "phone")
+def customer(service: Service) -> Iterator[Customer]:
+    """Somebody with two devices: pictures and papers of several years."""
+    with new_customer(service) as made:
+        client, laptop, phone = made.client, made.laptop, Device.make(made.client, "phone")
         digest = laptop.put("seed.bin", b"x").json()["digest"]
-        _name(
-            client,
-            laptop,
-            digest,
-            [(f"Photos/IMG_{n:04}.jpg", f"20{10 + n % 12}-0{1 + n % 9}-11") for n in range(MANY)],
-        )
-        _name(
-            client, laptop, digest, [("Papers/Report beach.pdf", "2024-05-03"), ("Papers/report <b>.txt", "2024-05-04")]
-        )
+        many = [(f"Photos/IMG_{n:04}.jpg", f"20{10 + n % 12}-0{1 + n % 9}-11") for n in range(MANY)]
+        papers = [("Papers/Report beach.pdf", "2024-05-03"), ("Papers/report <b>.txt", "2024-05-04")]
+        _name(client, laptop, digest, many + papers)
         _name(client, phone, digest, [("DCIM/beach day.mp4", "2023-07-01")])
-        yield Customer(service, laptop, state)
+        yield made
 
 
 def _name(client: httpx2.Client, device: Device, digest: str, files: list[tuple[str, str]]) -> None:
