@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from catalog.search_documents import KINDS, Array, month_bounds
-from catalog.search_match import Candidates, View, Wanted, all_of, candidates, reading
+from catalog.search_match import Candidates, View, Wanted, all_of, candidates, may_date, reading
 
 NAMES_READ_MAX: Final = 25_000
 """Of words longer than a gram so many names are read to count exactly; beyond, candidates count (`Counts.is_exact`)."""
@@ -80,7 +80,9 @@ def _table(found: Sequence[Candidates], wanted: Wanted, zone: str) -> _Table:
     for each in found:
         groups = each.segment.groups(wanted.by)
         free = each.by_group(each.mask, wanted.by)
-        if months is not None:
+        if not may_date(each.segment, wanted):
+            dated = np.zeros_like(free)
+        elif months is not None:
             dated = free * ((groups.months >= months.start) & (groups.months < months.stop))
         else:
             in_time = each.dated(wanted)

@@ -21,7 +21,7 @@ from blake3 import blake3
 from catalog.search_match import View
 from catalog.search_segment import BadSegment, Segment, Stored
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _DIGEST_BYTES: Final = 32
 _STATE: Final = "state"
 _LOCK: Final = "lock"

@@ -11,11 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from catalog.search_documents import DATES, FIRST_FILE_KIND, KINDS, Array
+from catalog.search_documents import DATES, FIRST_FILE_KIND, Array
 from catalog.search_grams import GRAM_BYTES_MAX, gram_keys
 from catalog.search_segment import Segment, Stored
 
 _READ_AT_FIRST: Final = 256
+_COMPARED_MAX: Final = 8
+"""A column is compared with so many numbers, one after the other; with more, each item is looked up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class View:
 
     def ids_of_device(self, device_id: int) -> Array:
         """The living entries of a device."""
-        mask = all_of(_devices(self.segment, frozenset({device_id}))[self.segment.device], self.alive)
+        mask = all_of(_any_of(self.segment.device, self.segment.places_of_devices(frozenset({device_id}))), self.alive)
         return self.segment.ids[mask]
 
     def slots_of(self, ids: Array) -> Array:
@@ -139,9 +141,9 @@ class Candidates:
         segment = self.segment
         mask = all_of(self.mask, self.dated(wanted))
         if wanted.devices is not None:
-            mask = all_of(mask, _devices(segment, wanted.devices)[segment.device[self.at]])
+            mask = all_of(mask, _any_of(segment.device[self.at], segment.places_of_devices(wanted.devices)))
         if wanted.kinds is not None:
-            mask = all_of(mask, np.isin(np.arange(len(KINDS)), list(wanted.kinds))[segment.kind[self.at]])
+            mask = all_of(mask, _any_of(segment.kind[self.at], sorted(wanted.kinds)))
         return mask
 
     def dated(self, wanted: Wanted) -> Mask:
@@ -159,6 +161,8 @@ def newest(views: Sequence[View], wanted: Wanted, limit: int, before: Hit | None
     """The first `limit` hits from the newest on, after `before`."""
     best: list[Hit] = []
     for view in sorted(views, key=lambda v: v.segment.ranges[wanted.by].most, reverse=True):
+        if not may_date(view.segment, wanted):
+            continue
         threshold = best[-1].at if len(best) == limit else None
         most = view.segment.ranges[wanted.by]
         if threshold is not None and most.most < threshold:
@@ -249,11 +253,11 @@ def _conditions(segment: Segment, at: Array | slice, wanted: Wanted) -> Iterator
         if len(word) <= GRAM_BYTES_MAX:
             yield ~_mask_of(segment, gram_keys(word))[at]
     if wanted.extensions is not None:
-        yield _extensions(segment, wanted.extensions)[segment.extension[at]]
+        yield _any_of(segment.extension[at], segment.places_of_extensions(wanted.extensions))
     if wanted.unwanted_extensions:
-        yield ~_extensions(segment, wanted.unwanted_extensions)[segment.extension[at]]
+        yield ~_any_of(segment.extension[at], segment.places_of_extensions(wanted.unwanted_extensions))
     if wanted.reach is not None:
-        yield _devices(segment, wanted.reach)[segment.device[at]]
+        yield _any_of(segment.device[at], segment.places_of_devices(wanted.reach))
     if wanted.area is not None:
         yield segment.area[at] == wanted.area
     if wanted.size_least > 0 or wanted.size_most is not None:
@@ -272,13 +276,24 @@ def _mask_of(segment: Segment, keys: Array) -> Array:
     return mask
 
 
-def _devices(segment: Segment, devices: frozenset[int]) -> Array:
-    """For each place in the segment's devices, whether it is one of these."""
-    return np.isin(segment.devices, list(devices))
+def may_date(segment: Segment, wanted: Wanted) -> bool:
+    """Whether any date of the segment may fit."""
+    span = segment.ranges[wanted.by]
+    is_late_enough = wanted.first is None or span.most >= wanted.first
+    return is_late_enough and (wanted.until is None or span.least < wanted.until)
 
 
-def _extensions(segment: Segment, extensions: frozenset[bytes]) -> Array:
-    return np.array([extension in extensions for extension in segment.extensions], np.bool_)
+def _any_of(column: Array, places: Sequence[int]) -> Array:
+    """Of each item of a column, whether it is one of these numbers."""
+    if len(places) > _COMPARED_MAX:
+        chosen = np.zeros(int(column.max(initial=0)) + 1, np.bool_)
+        chosen[[place for place in places if place < len(chosen)]] = True
+        there: Array = chosen[column]
+        return there
+    mask = np.zeros(len(column), np.bool_)
+    for place in places:
+        mask |= column == place
+    return mask
 
 
 def all_of(*masks: Mask) -> Mask:

@@ -8,7 +8,8 @@ File: MAGIC, the header's length (4 bytes, little-endian), the header (JSON), th
 """
 
 import mmap
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +22,7 @@ from catalog.search_documents import DATES, FIRST_FILE_KIND, Array, Documents, j
 from catalog.search_grams import DENSE, DENSE_WORDS, SEGMENT_DOCUMENTS_MAX, both, postings_of
 from catalog.search_groups import Groups, grouped
 
-_MAGIC: Final = b"OTBSEG02"
+_MAGIC: Final = b"OTBSEG03"
 _ALIGN: Final = 64
 _COPY_FROM: Final = 1_000
 """From so many names on, looking into a copy of them all is cheaper than taking each one out."""
@@ -86,7 +87,7 @@ class Segment:
         self.size, self.kind, self.area = arrays["size"], arrays["kind"], arrays["area"]
         self.device, self.devices = arrays["device"], arrays["devices"]
         self.extension, self.rank = arrays["extension"], arrays["rank"]
-        self.extensions = arrays["extension_bytes"].tobytes().split(b"\0")[:-1]
+        self._extensions = arrays["extension_bytes"].tobytes().split(b"\0")[:-1]
         self._grams, self._counts, self._starts = arrays["grams"], arrays["counts"], arrays["starts"]
         self._postings = arrays["postings"]
         self._groups = {by: Groups(arrays[f"group_{by}"], arrays[f"groups_{by}"]) for by in DATES}
@@ -104,6 +105,16 @@ class Segment:
     def groups(self, by: str) -> Groups:
         """The month of this date, the kind and the device."""
         return self._groups[by]
+
+    def places_of_devices(self, devices: Collection[int]) -> list[int]:
+        """Which numbers of the column `device` stand for these."""
+        return np.flatnonzero(np.isin(self.devices, list(devices))).tolist()
+
+    def places_of_extensions(self, extensions: Collection[bytes]) -> list[int]:
+        """Which numbers of the column `extension` stand for these."""
+        known = self._extensions
+        places = ((extension, bisect_left(known, extension)) for extension in extensions)
+        return [place for extension, place in places if place < len(known) and known[place] == extension]
 
     def in_folder(self, folder: int) -> Array | None:
         """Of each slot, whether it lies in this folder; None where none does."""
@@ -241,15 +252,15 @@ def _numbered(name: str, values: Array) -> dict[str, Array]:
 
 
 def _extensions_of(documents: Documents) -> dict[str, Array]:
-    """`extension`: a place in `extension_bytes`, which has each one followed by a NUL. Folders and links have none."""
-    known: dict[bytes, int] = {}
+    """`extension`: a place in `extension_bytes`, which has each one, rising, followed by a NUL. Folders and links have
+    none."""
     is_file = (documents.kind >= FIRST_FILE_KIND).tolist()
-    places = [
-        known.setdefault(extension_of(name) if file else b"", len(known))
-        for name, file in zip(documents.names, is_file, strict=True)
-    ]
+    own = [extension_of(name) if file else b"" for name, file in zip(documents.names, is_file, strict=True)]
+    known = sorted(set(own))
+    place_of = {extension: place for place, extension in enumerate(known)}
     every = b"".join([extension + b"\0" for extension in known])
-    return {"extension": np.array(places, np.uint16), "extension_bytes": np.frombuffer(every, np.uint8)}
+    places = np.array([place_of[extension] for extension in own], np.uint16)
+    return {"extension": places, "extension_bytes": np.frombuffer(every, np.uint8)}
 
 
 def _range(values: Array) -> Range:

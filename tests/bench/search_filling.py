@@ -218,7 +218,8 @@ class _Filler:
         for own in range(first, first + 2 * size, 2):
             second = int(random_number() * _DAY_SECONDS)
             name = name_of(self._chosen, day, second)
-            unique = f"{name[:-4]}~{own}{name[-4:]}"
+            base, _, ending = name.rpartition(".")
+            unique = f"{base}~{own}.{ending}"
             size_bytes = self._sizes[own // 2 % len(self._sizes)]
             entry.write(
                 self._row(device, sequence, own, node, unique, "file", size_bytes, (begin + second) * 10**9, at)

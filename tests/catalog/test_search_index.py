@@ -543,7 +543,7 @@ async def test_facets_count_what_another_choice_would_give(laptop: Uploader) -> 
 def test_kinds_are_numbered_as_the_files_have_them() -> None:
     """The numbers are in the files: another order needs another FORMAT."""
     assert KINDS == ("directory", "link", "image", "video", "audio", "document", "other")
-    assert search_files.FORMAT == 2
+    assert search_files.FORMAT == 3
 
 
 @pytest.mark.usefixtures("folding_early")
