@@ -142,21 +142,28 @@ class Entries:
         async with self._scope.database.reading() as tx:
             sequence = await self.sequence_at(tx, device_id, at)
             parent_id = await self.directory_at(tx, device_id, area, path, sequence)
-            sql = (
-                f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {LISTING_TABLES if sequence is None else ENTRY_TABLES}"
-                f" WHERE e.tenant_id = %s AND e.parent_id = %s AND {alive(sequence)}"
-            )
-            params: list[object] = [self._scope.tenant.id, parent_id]
-            if cursor:
-                kind, folded, last_id = cursors.decode(cursor, str, str, int)
-                sql += " AND e.kind >= %s AND (e.kind > %s OR e.name_fold > %s OR (e.name_fold = %s AND e.id > %s))"
-                params += [kind, kind, folded, folded, last_id]
-            rows = await tx.fetch_all(
-                sql + " ORDER BY e.kind, e.name_fold, e.id LIMIT %s", (*params, limit + 1)
-            )  # fmt: skip
+            parts = [await self._in_order(tx, parent_id, each, cursor, limit + 1) for each in _alive_by_key(sequence)]
+        # What ended between the two statements is in both.
+        found = {row[0]: row for part in parts for row in part}.values()
+        rows = sorted(found, key=lambda row: (row[7], row[-1], row[0]))[: limit + 1]
         items = [_entry(row[:-1], {parent_id: path}) for row in rows[:limit]]
         return Page(items, cursors.encode(rows[limit - 1][7], rows[limit - 1][-1], rows[limit - 1][0])
                     if len(rows) > limit else None)  # fmt: skip
+
+    async def _in_order(
+        self, tx: Transaction, parent_id: int, condition: str, cursor: str | None, limit: int
+    ) -> list[Row]:
+        """A directory's entries of that condition, in the order of `page`: their columns, then the folded name."""
+        sql = (
+            f"SELECT {ENTRY_COLUMNS}, e.name_fold FROM {LISTING_TABLES}"
+            f" WHERE e.tenant_id = %s AND e.parent_id = %s AND {condition}"
+        )
+        params: list[object] = [self._scope.tenant.id, parent_id]
+        if cursor:
+            kind, folded, last_id = cursors.decode(cursor, str, str, int)
+            sql += " AND e.kind >= %s AND (e.kind > %s OR e.name_fold > %s OR (e.name_fold = %s AND e.id > %s))"
+            params += [kind, kind, folded, folded, last_id]
+        return await tx.fetch_all(sql + " ORDER BY e.kind, e.name_fold, e.id LIMIT %s", (*params, limit))
 
     async def held(self, cursor: str | None = None, limit: int = 200, only: HeldFilter | None = None) -> Page[Entry]:
         """What was deleted and can be recovered, newest first; what went along with a folder is inside it. Raises
@@ -332,6 +339,17 @@ def alive(sequence: int | None) -> str:
     if sequence is None:
         return "e.removed_key = 0"
     return f"e.added_seq <= {sequence:d} AND (e.removed_seq IS NULL OR e.removed_seq > {sequence:d})"
+
+
+def _alive_by_key(sequence: int | None) -> list[str]:
+    """The same in parts, so that the key `listing` has what still lives in order, and only what ended since must be
+    sorted. Ask in this order: what ends meanwhile is then in both, and never in none."""
+    if sequence is None:
+        return [alive(None)]
+    return [
+        f"e.removed_key = 0 AND e.added_seq <= {sequence:d}",
+        f"e.removed_key > {sequence:d} AND e.added_seq <= {sequence:d}",
+    ]
 
 
 def _check_limit(limit: int) -> None:

@@ -20,6 +20,7 @@ async def like(root: Database, tenant_id: int, times: int) -> AsyncIterator[str]
     """MariaDB's LIKE over an index that covers it."""
     async with root.reading() as tx:
         await tx.execute("SET SESSION max_statement_time = 0")
+        await tx.execute("DROP TABLE IF EXISTS names")
         await tx.execute(
             "CREATE TABLE names (tenant_id BIGINT, name_fold VARCHAR(512) COLLATE utf8mb4_nopad_bin, id BIGINT)"
         )
@@ -58,6 +59,7 @@ async def plocate(paths: Path, folder: Path, times: int) -> AsyncIterator[str]:
 async def fts5(paths: Path, folder: Path, times: int) -> AsyncIterator[str]:
     """SQLite's trigram index: in its own order, and newest first, which has to sort all hits."""
     begin = time.process_time()
+    (folder / "fts5.db").unlink(missing_ok=True)
     database = sqlite3.connect(folder / "fts5.db")
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("CREATE VIRTUAL TABLE t USING fts5(name, content='', tokenize='trigram', detail='none')")

@@ -1,10 +1,12 @@
 """History: what each manifest changed, undoing one, bringing a folder back, and moments that can no longer be shown."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from catalog import clock
+from catalog.database import Row, Transaction
 from catalog.errors import Conflict, HistoryGone, NotFound
 from catalog.restoring import Wanted
 from catalog.undoing import Why
@@ -201,3 +203,31 @@ async def test_a_moment_before_what_a_rule_deleted_for_good_is_refused(laptop: U
     assert f"{horizon.year}" in str(refused.value)
     assert await tree(laptop, horizon) == {}
     assert datetime.now(UTC) > horizon
+
+
+async def test_a_folder_at_a_moment_in_pages_while_it_is_emptied(
+    laptop: Uploader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended later, and what ends between two statements of a page, is there once."""
+    await laptop.add(*((f"f{number}.txt", b"%d" % number) for number in range(9)), ("d/x", b"x"))
+    _, at = await newest(laptop)
+    await laptop.scope.entries.delete([(await entry(laptop, f"f{number}.txt")).id for number in (2, 5)])
+    await laptop.add(("f0.txt", b"other"), ("later.txt", b"later"))
+    ending = [(await entry(laptop, name)).id for name in ("f1.txt", "f7.txt", "d")]
+    fetch_all = Transaction.fetch_all
+
+    async def emptying(self: Transaction, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        rows = await fetch_all(self, sql, params)
+        if "removed_key = 0 AND e.added_seq" in sql and ending:
+            await laptop.scope.entries.delete([ending.pop()])
+        return rows
+
+    monkeypatch.setattr(Transaction, "fetch_all", emptying)
+    found, cursor = [], None
+    while True:
+        page = await laptop.scope.entries.page(laptop.device_id, Area.ORIGINALS, EntryPath(()), at, cursor, limit=3)
+        found += [(item.name.decode(), item.size_bytes) for item in page.items]
+        if (cursor := page.next) is None:
+            break
+    assert not ending
+    assert found == [("d", 0), *((f"f{number}.txt", 1) for number in range(9))]
