@@ -20,6 +20,7 @@ from tests.browser.watch import DESK, Watched
 from tests.shared.portal import sign_in
 from tests.shared.service import Service
 from tests.web.device import Device, as_sent
+from tests.web.frames import hex_of, send
 
 MIB = 1 << 20
 BREAKS = 5
@@ -51,8 +52,14 @@ def export(make_service: Callable[..., Service], scale: Callable[[int, int], int
                 f"{laptop.files}/videos/{number}.mp4", content=content, headers={"Content-Length": str(blocks * MIB)}
             )
             assert sent.status_code == 201, sent.text
-        for number in range(scale(60, 4_000)):
-            laptop.put(f"notes/{number // 100}/{number}.txt", b"note %d " % number * 200)
+        notes = [b"note %d " % number * 200 for number in range(scale(60, 4_000))]
+        assert send(client, *notes).status_code == 200
+        entries = [
+            {"path": f"notes/{n // 100}/{n}.txt", "type": "file", "digest": hex_of(note), "size": len(note)}
+            for n, note in enumerate(notes)
+        ]
+        sent = client.post(f"/api/v1/devices/{laptop.id}/manifests", json={"entries": entries})
+        assert sent.status_code == 201, sent.text
         made = client.post("/api/v1/exports", json={"device": laptop.id, "name": "all"}).json()
         digest = hashlib.sha256()
         with client.stream("GET", made["url"]) as answer:
