@@ -38,7 +38,7 @@ async def health_json(request: Request) -> Response:
 
 async def metrics(request: Request) -> Response:
     """The same for Prometheus."""
-    return Response(_exposition(await look(services(request))), 200, None, METRICS_TYPE)
+    return Response(exposition(await look(services(request))), 200, None, METRICS_TYPE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class _JobCounters(Collector):
         yield seconds
 
 
-def _exposition(health: Health) -> bytes:
+def exposition(health: Health) -> bytes:
+    """All metrics in the text format of Prometheus; those of the catalog are left out while the database is away."""
     registry = CollectorRegistry()
 
     def gauge(name: str, text: str, value: float) -> None:

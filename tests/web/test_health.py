@@ -1,17 +1,27 @@
 """What operators and monitors see of the service: the page, the JSON, the metrics; none of it is about anybody."""
 
+import json
+import re
 import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from cas.local import READ_ONLY
+from catalog.condition import Condition
+from catalog.job_values import JobCount, Outcome, QueueState
 from tests.shared.portal import new_person, sign_in
 from tests.shared.service import Service
 from tests.web.device import Device
 from tests.web.test_openapi import check
+from web.health import Health
+from web.pages_health import exposition
 
+PROMETHEUS: Final = Path(__file__).parents[2] / "systemd" / "prometheus"
 ADDRESSES = ("/health", "/health.json", "/metrics")
 
 
@@ -57,3 +67,17 @@ def test_a_store_that_takes_nothing_is_told(running: Service) -> None:
         assert metrics_of(running)["otb_cloud_store_writable"] == 0
     finally:
         note.unlink()
+
+
+def test_the_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
+    now = datetime.now(UTC)
+    condition = Condition(now, 0, 0, 0, QueueState(0, 0, 0, None), [JobCount("thumbnail", Outcome.DONE, 1, 1)])
+    health = Health("ok", condition, 0.0, True, 0.0, (0.0, 0.0, 0.0), 1, 1, 1, 1)
+    families = text_string_to_metric_families(exposition(health).decode())
+    told = {sample.name for family in families for sample in family.samples}
+    rules, dashboard = (PROMETHEUS / f"otb-cloud.{name}" for name in ("rules.yml", "dashboard.json"))
+    panels = json.loads(dashboard.read_text())["panels"]
+    asked = rules.read_text() + " ".join(target["expr"] for panel in panels for target in panel["targets"])
+    names = set(re.findall(r"\botb_cloud_\w+", asked))
+    assert len(names) > 10
+    assert names - told == set()
