@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cas.blob import Blob, parsed_pack_location
 from cas.digest import Digest
@@ -164,6 +164,16 @@ class Histories(RuleBasedStateMachine):
         self.was_hurt: set[str] = set()
         self.times_set_back = 0
         self.process = self.site.run(Process.start(self.site))
+
+    @initialize(past=st.sets(st.sampled_from(HARMED)), sweeps=st.integers(1, 3))
+    def what_was_purged_before(self, past: set[str], sweeps: int) -> None:
+        """A beginning where the sweep has condemned some contents, is about to take them away, or just did."""
+        for content in sorted(past):
+            self.upload(0, NAMES[0], content, at_once=True)
+            self.purge(0, at_once=True)
+        for _ in range(sweeps):
+            self.months_pass()
+            self.sweep(full=False, at_once=True)
 
     # -- what people do
 
@@ -336,7 +346,6 @@ class Histories(RuleBasedStateMachine):
                 self.settle(act)
 
     @rule()
-    @precondition(lambda self: self.acts)
     def end_all(self) -> None:
         while self.acts:
             act = self.acts[0]
@@ -398,9 +407,9 @@ class Histories(RuleBasedStateMachine):
         flip_bit(path, offset, place % 8)
 
     @rule()
-    @precondition(lambda self: not self.acts)
     def scrub_alone(self) -> None:
         """It finds exactly what was damaged and is still named."""
+        self.end_all()
         report = Verified(self.process.store.store_id, 1, "now")
         self.site.run(self.scrubbed(report))
         told = {problem.digest for problem in report.problems}
@@ -418,9 +427,12 @@ class Histories(RuleBasedStateMachine):
         assert [*report.journal_faults, *report.row_faults, *report.permission_faults] == []
 
     @rule(computer=COMPUTER, which=WHICH, packed=st.booleans())
-    @precondition(lambda self: self.model.known and not self.acts)
+    @precondition(lambda self: self.model.known)
     def send_again_what_is_damaged(self, computer: int, which: int, packed: bool) -> None:
         """Whoever sends the bytes again heals them for everybody."""
+        self.end_all()
+        if not self.model.known:
+            return
         content = sorted(self.model.known)[which % len(self.model.known)]
         rig = self.rig(computer)
         assert self.site.run(rig.scope.blobs.missing([DIGESTS[content]])) == [DIGESTS[content]]
