@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,9 +24,11 @@ from cas.journal import Journal
 from cas.layout import object_keys, pack_key
 from cas.lock import StoreLock
 from cas.store import BlobStore
+from cas.trash import Trash
 from catalog.catalog import Catalog
 from catalog.changes import AddKnown
-from catalog.errors import ClaimLost, NotFound, NotPossessed
+from catalog.errors import ClaimLost, NotFound, NotPossessed, Purged
+from catalog.export_values import Directory, Terms
 from catalog.values import Area, DeviceKind, Entry, EntryPath, Tenant
 from tests.catalog.conftest import sign_in
 from tests.shared.rig import Rig
@@ -39,10 +41,13 @@ from tools.sweep.report import Report as Swept
 from tools.verify.main import _look_at_the_rest
 from tools.verify.pace import Pace
 from tools.verify.progress import Progress
+from tools.verify.repair import Copy, repair
 from tools.verify.report import Outcome
 from tools.verify.report import Report as Verified
 from tools.verify.scrub import Scrub
 from web.recovery import clear_leftovers
+from web.threads import Workers
+from web.zip_layout import ZipPlanner
 
 T = TypeVar("T")
 
@@ -69,6 +74,7 @@ HARMED: Final = tuple(content for content in CONTENTS if content != "empty")
 """What has bytes that can be damaged."""
 
 UNDER_WAY_MAX: Final = 4
+WORKERS: Final = Workers(1, "zip")
 COMPUTER: Final = st.integers(0, COMPUTERS - 1)
 NAME: Final = st.sampled_from(NAMES)
 WHICH: Final = st.integers(0, 11)
@@ -89,6 +95,9 @@ class Site:
     """A database and a store that outlive crashes, and the clock that everybody sees."""
 
     given: GivenSettings
+    copy: Path
+    """The root of a store with all contents."""
+
     loop: asyncio.AbstractEventLoop
     offset: timedelta = timedelta()
     latest: datetime = LONG_AGO
@@ -281,22 +290,32 @@ class Histories(RuleBasedStateMachine):
     @rule(which=WHICH)
     @precondition(lambda self: self.model.live)
     def read(self, which: int) -> None:
-        """It takes its time, and looks again where the bytes have moved meanwhile, as a server does."""
         key, live = self.live(which)
         rig = self.rig(key[0])
 
         async def work() -> None:
             entry = await rig.entry(key[1])
-            for _ in range(3):
-                assert entry.blob is not None
-                await pause()
-                with suppress(BlobMissing):
-                    assert await self.content_of(rig, entry.blob) in {live, None}
-                    return
-                entry = await rig.scope.entries.get(entry.id)
-            assert live in self.model.hurt, "a file that is there cannot be read"
+            assert entry.blob is not None
+            assert await self.read_with_second_look(rig, entry.blob) in {live, None}
 
         self.begin("read", work, {key: unchanged(self.model.name(key))})
+
+    @rule(computer=COMPUTER, at_once=st.booleans())
+    def export(self, computer: int, at_once: bool) -> None:
+        """All of a computer as a zip: what it names is there, or is said to have been purged."""
+        rig = self.rig(computer)
+
+        async def work() -> None:
+            chosen = Directory(rig.device_id, Area.ORIGINALS, EntryPath(()))
+            planner = ZipPlanner(UTC, WORKERS)
+            made = await rig.scope.exports.create_of_directory(chosen, Terms("all", "UTC"), planner)
+            with suppress(Purged):
+                for member in await rig.scope.exports.members(made.id):
+                    if member.chosen.blob is not None:
+                        with suppress(NotFound):  # purged since, and swept
+                            await self.read_with_second_look(rig, member.chosen.blob)
+
+        self.begin("export", work, {}, at_once=at_once)
 
     # -- what the service does
 
@@ -334,6 +353,37 @@ class Histories(RuleBasedStateMachine):
             assert told <= {DIGESTS[content].hex for content in self.was_hurt}, "a false alarm"
 
         self.begin("scrub", work, {}, done)
+
+    @rule(at_once=st.booleans())
+    @precondition(lambda self: self.was_hurt and not self.is_under_way("repair"))
+    def repair(self, at_once: bool) -> None:
+        """From a copy of the store that has everything in files of its own."""
+
+        async def work() -> None:
+            process = self.process
+            with closing(SparseBackend(self.site.copy)) as backend:
+                source = Copy(process.store, BlobStore(backend, process.store.store_id))
+                trash = Trash(process.backend)
+                await repair(process.catalog.system, process.store, trash, [source], Verified("copy", 1, "now"))
+
+        def done() -> None:
+            for content in sorted(self.model.hurt):
+                self.look_whether_healed(content)
+
+        self.begin("repair", work, {}, done, at_once=at_once)
+
+    @rule(account=st.sampled_from(sorted(set(ACCOUNTS))), at_once=st.booleans())
+    @precondition(lambda self: not self.is_under_way("checkpoint"))
+    def checkpoint(self, account: int, at_once: bool) -> None:
+        """Of all chains of one account; what was purged is erased from the journal."""
+        tenant = self.rig(ACCOUNTS.index(account)).scope.tenant
+
+        async def work() -> None:
+            journal = Journal(self.process.backend)
+            names = [name for name in journal.chains() if name.startswith(f"{tenant.uuid}/")]
+            await self.process.catalog.system.checkpoints(journal).tenant(tenant, names, even_if_not_due=True)
+
+        self.begin("checkpoint", work, {}, at_once=at_once)
 
     @rule(schedule=st.lists(st.integers(0, UNDER_WAY_MAX - 1), min_size=1, max_size=20))
     @precondition(lambda self: self.acts)
@@ -465,7 +515,8 @@ class Histories(RuleBasedStateMachine):
             )
             for (entry_id,) in rows:
                 entry = self.site.run(rig.scope.entries.get(int(str(entry_id))))
-                self.read_one(rig, entry)
+                assert entry.blob is not None
+                self.site.run(self.read_with_second_look(rig, entry.blob))
 
     def teardown(self) -> None:
         try:
@@ -547,7 +598,7 @@ class Histories(RuleBasedStateMachine):
             assert self.model.settle(act.changes, found, self.site.latest), f"the {act.words} was acknowledged"
             act.when_done()
             return
-        if not isinstance(error, REFUSED) or act.words in {"sweep", "scrub"}:
+        if not isinstance(error, REFUSED) or act.words in {"sweep", "scrub", "repair", "checkpoint", "export"}:
             raise error
         before = {key: unchanged(self.model.name(key)) for key in act.changes}
         assert self.model.settle(before, found, self.site.latest), f"the {act.words} was refused"
@@ -572,16 +623,16 @@ class Histories(RuleBasedStateMachine):
             self.process.store.check(row.blob)
             self.model.heal(content)
 
-    def read_one(self, rig: Rig, entry: Entry) -> None:
-        assert entry.blob is not None
-        try:
-            content = self.site.run(self.content_of(rig, entry.blob))
-        except BlobMissing:
-            content = None
-        if content is None:
-            assert entry.blob.digest in {DIGESTS[content] for content in self.model.hurt}, (
-                f"{entry.path} cannot be read"
-            )
+    async def read_with_second_look(self, rig: Rig, blob: Blob) -> str | None:
+        """It takes its time, and asks again where the bytes have moved meanwhile, as a server does."""
+        for _ in range(3):
+            await pause()
+            try:
+                return await self.content_of(rig, blob)
+            except BlobMissing:
+                blob = (await rig.catalog.system.blob_by_digest(blob.digest.raw)).blob
+        assert NAMED[blob.digest] in self.model.hurt, "a file that is there cannot be read"
+        return None
 
     async def content_of(self, rig: Rig, blob: Blob) -> str | None:
         """What the bytes are, None if they are damaged and should be. Wrong ones are never given out."""

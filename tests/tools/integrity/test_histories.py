@@ -14,7 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from catalog import blobs, clock
 from tests.shared.rig import make_site
-from tests.tools.integrity.histories import Histories, Site
+from tests.shared.stores import new_store
+from tests.tools.integrity.histories import CONTENTS, Histories, Site
 from tests.tools.integrity.turns import stopping_before_transactions
 from tests.tools.rebuild.test_rebuild import differences
 from tools.run.mariadb import PrivateMariaDB
@@ -38,7 +39,12 @@ def make_histories(mariadb: PrivateMariaDB, quick_folder: Path) -> Iterator[Call
         folder = quick_folder / name
         folder.mkdir()
         given = loop.run_until_complete(make_site(mariadb, folder, name, SWEEP_GRACE_HOURS="2", TRASH_DAYS="1"))
-        return Site(given, loop)
+        (folder / "copy").mkdir()
+        backend, copy = new_store(folder / "copy")
+        for data in CONTENTS.values():
+            copy.place(copy.stage([data]))
+        backend.close()
+        return Site(given, folder / "copy", loop)
 
     def make() -> Histories:
         if not made or made[-1].is_spoilt or made[-1].offset > OFFSET_MAX:
