@@ -214,14 +214,14 @@ class Journal:
 
     def _links_in(self, folder: str, names: list[str], first: int) -> Iterator[_Link]:
         links = [_Link(f"{folder}/{name}", *parsed) for name in names if (parsed := parsed_name(name))]
-        if HEADERS_NAME in names:
-            there = {(link.sequence, link.digest) for link in links}
-            erased = [(header, Digest.of(header.line())) for header in self._headers(folder)]
-            links += [
-                _Link(f"{folder}/{HEADERS_NAME}", header.sequence, digest, header)
-                for header, digest in erased
-                if (header.sequence, digest) not in there
-            ]
+        there = {(link.sequence, link.digest) for link in links}
+        # After the listing, and whether it has them or not: what was erased while it was made is among them.
+        erased = [(header, Digest.of(header.line())) for header in self._headers(folder)]
+        links += [
+            _Link(f"{folder}/{HEADERS_NAME}", header.sequence, digest, header)
+            for header, digest in erased
+            if (header.sequence, digest) not in there
+        ]
         yield from sorted((link for link in links if link.sequence >= first), key=lambda link: link.sequence)
 
     def _headers(self, folder: str) -> list[Header]:

@@ -47,11 +47,13 @@ class Ledger:
 
 
 async def lock_ledger(tx: Transaction, tenant: Tenant) -> Ledger:
-    """Lock the tenant's row until the transaction ends: from here on, this tenant changes nowhere else."""
+    """Lock the tenant's row until the transaction ends: from here on, this tenant changes nowhere else. Raises
+    `NotFound` for an account that was closed, also since the request was let in: its tombstone is the last word."""
     row = await tx.fetch_one(
         "SELECT used_bytes, leased_bytes, next_id FROM ledger WHERE tenant_id = %s FOR UPDATE",
         (tenant.id,),
     )
-    if row is None:
+    closed = await tx.fetch_one("SELECT 1 FROM tenant WHERE id = %s AND status = 'closed'", (tenant.id,))
+    if row is None or closed is not None:
         raise NotFound("account")
     return Ledger(tenant, *row)

@@ -248,6 +248,16 @@ def test_a_chain_goes_on_after_erasing(journal: Journal) -> None:
     assert [record.body for record in journal.records(CHAIN)] == [None, None, None, b"4"]
 
 
+def test_a_chain_that_is_erased_while_it_is_read_is_read_to_its_end(journal: Journal) -> None:
+    digests = fill(journal, 600)
+    reading = journal.records(CHAIN)
+    seen = [next(reading) for _ in range(100)]
+    journal.erase(CHAIN, 599, ())
+    seen += reading
+    assert [record.digest for record in seen] == digests
+    assert seen[-1].body == b"600"
+
+
 @pytest.mark.parametrize("moment", range(6))
 def test_erasing_may_be_interrupted_anywhere(moment: int, tmp_path: Path) -> None:
     class Stops(Exception):

@@ -188,6 +188,27 @@ async def test_two_servers_write_checkpoints_one_after_the_other(
     assert len(list(kept.records(await catalog.system.audit.checkpoints_under()))) == 10
 
 
+async def test_a_checkpoint_whose_commit_failed_is_abandoned_and_names_the_same_heads_again(
+    catalog: Catalog, scope: TenantScope, kept: Journal, checkpoints: AuditCheckpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is durable, and the process dies before COMMIT."""
+    await act(scope)
+    whole = kept.append
+
+    def append_and_die(*record: Any) -> None:
+        whole(*record)
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "append", append_and_die)
+        with pytest.raises(OSError, match="Input/output"):
+            await checkpoints.write()
+    await act(scope, 1)
+    assert await checkpoints.write() >= 1
+    assert len(list(kept.records(await catalog.system.audit.checkpoints_under()))) == 1
+    assert await prove(catalog, kept, scope) == []
+
+
 def key_files(folder: Path) -> tuple[Path, Path]:
     """A private key and its public half, as PEM files."""
     key = Ed25519PrivateKey.generate()

@@ -2,10 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from catalog import clock, records
+from cas.digest import Digest
+from catalog import clock, purge, records
 from catalog.audit import AuditFilter
 from catalog.catalog import Catalog
 from catalog.changes import RemovePath
@@ -134,6 +136,30 @@ async def test_a_folder_goes_with_all_that_ever_lay_in_it(catalog: Catalog, lapt
             "SELECT id FROM directory WHERE tenant_id = %s AND is_root = 0", (laptop.scope.tenant.id,)
         )
     assert rows == []
+
+
+async def test_a_purge_of_a_large_folder_that_was_cut_short_is_whole_manifests_and_can_be_repeated(
+    catalog: Catalog, laptop: Uploader, journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await laptop.add(*((f"a/{number}.txt", b"%d" % number) for number in range(7)), ("kept.txt", b"kept"))
+    monkeypatch.setattr(purge, "NODES_AT_ONCE", 2)
+    whole, left = journal.append, [2]
+
+    def append(*record: Any) -> Digest:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(5, "Input/output error")
+        return whole(*record)
+
+    folder = await entry(laptop, "a")
+    with monkeypatch.context() as patched:
+        patched.setattr(journal, "append", append)
+        with pytest.raises(OSError, match="Input/output"):
+            await laptop.scope.purge.entries([folder.id])
+    assert len(await laptop.names("a")) == 7 - 2 * 2, "two manifests of two files each are whole"
+    assert await used(laptop) == 3 + len(b"kept") == await counted(catalog, laptop)
+    await laptop.scope.purge.entries([folder.id])
+    assert (await laptop.names(), await used(laptop)) == (["kept.txt"], 4)
 
 
 async def test_what_was_recovered_out_of_a_folder_stays(catalog: Catalog, laptop: Uploader) -> None:
