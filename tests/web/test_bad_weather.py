@@ -6,7 +6,8 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -15,6 +16,7 @@ import pytest
 from tests.shared.portal import sign_in
 from tests.shared.service import Service, free_port
 from tests.shared.sites import new_site
+from tests.shared.workers import until
 from tests.web.device import Device, Wire, as_sent, stored
 from tests.web.test_openapi import check
 from tests.web.tus_client import CHUNK, TUS, UPLOADS, begun, offset, send
@@ -183,6 +185,58 @@ def test_read_only_store(exposed: Service, device: Device) -> None:
     finally:
         note.unlink()
     assert device.put("a.txt", b"x").status_code == 201
+
+
+@contextmanager
+def failing_syncs(service: Service, fault: str) -> Iterator[None]:
+    """Every fsync of the server's fails so, or hangs, as strace injects it."""
+    calls = "fsync,fdatasync"
+    command = ["strace", "-qq", "-f", "-o", "/dev/null", f"--trace={calls}", f"--inject={calls}:{fault}"]
+    tracer = subprocess.Popen([*command, "-p", str(service.pid)])
+    try:
+        until(lambda: all(map(is_traced, Path(f"/proc/{service.pid}/task").iterdir())), "strace attaches")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait()
+
+
+def is_traced(thread: Path) -> bool:
+    try:
+        return "TracerPid:\t0\n" not in (thread / "status").read_text()
+    except FileNotFoundError:
+        return True  # it has ended
+
+
+def test_a_sync_that_fails(exposed: Service, device: Device) -> None:
+    check_read_only_after(exposed, device, "error=EIO")
+
+
+def test_a_sync_that_hangs(exposed: Service, device: Device, scale: Callable[[str, str], str]) -> None:
+    """Given up after half a minute, which a short run does not wait for: there the sync fails after a moment."""
+    check_read_only_after(exposed, device, scale("delay_enter=1s:error=EIO", "delay_enter=40s"))
+
+
+def check_read_only_after(exposed: Service, device: Device, fault: str) -> None:
+    """The store is read-only and says so, and reading goes on, until an operator acts."""
+    stored(device, "before.txt", b"before")
+    with failing_syncs(exposed, fault):
+        answer = device.put("during.txt", b"x")
+    assert problem(answer) == (503, "store-read-only")
+    assert device.get("before.txt").content == b"before"
+    assert device.get("during.txt").status_code == 404
+    told = httpx2.get(f"{exposed.url}/health.json").json()
+    assert (told["status"], told["store"]) == ("degraded", "read-only")
+    assert problem(device.put("a.txt", b"x")) == (503, "store-read-only")
+    mended = subprocess.run(
+        python("tools.store", "writable"), env=exposed.given.environ, capture_output=True, text=True
+    )
+    assert mended.returncode == 0, mended.stderr
+    assert "the store is writable again; it was read-only: syncing" in mended.stdout
+    assert problem(device.put("a.txt", b"x")) == (503, "store-read-only"), "this process saw the failure"
+    exposed.restart()
+    assert device.put("a.txt", b"x").status_code == 201
+    assert incoming(exposed) == []
 
 
 @pytest.mark.parametrize("faults", [{"SECRET_KEY": "short"}, {"STORAGE_ROOT": "/nonexistent/store"}])
