@@ -93,14 +93,25 @@ class Rig:
 
     async def send_batch(self, *contents: bytes) -> tuple[Blob, ...]:
         """Bytes that no manifest names yet."""
+        pack = await self.place_pack(*contents)
+        await self.scope.blobs.receive(pack)
+        return tuple(pack.blobs)
+
+    async def upload_bundle(self, files: Mapping[str, bytes]) -> CommitResult:
+        """Files as a bundle: the pack stands or falls with the manifest that names what is in it."""
+        contents = [data for data in files.values() if data]
+        pack = await self.place_pack(*contents) if contents else None
+        known = [AddKnown(EntryPath.parse(path), Digest.of(data), len(data), 1) for path, data in files.items()]
+        return await self.scope.manifests.commit(self.device_id, known, pack=pack)
+
+    async def place_pack(self, *contents: bytes) -> NewPack:
+        """A pack that is placed, and that no row but its own knows of."""
         with self.store.pack() as writer:
             for data in contents:
                 writer.add(data)
             await self.scope.blobs.begin_pack(writer.pack_id)
             staged = writer.finish()
-        blobs = self.store.place_pack(staged)
-        await self.scope.blobs.receive(NewPack(staged.pack_id, staged.stored_bytes, blobs))
-        return blobs
+        return NewPack(staged.pack_id, staged.stored_bytes, self.store.place_pack(staged))
 
     async def _commit(self, changes: list[PathChange]) -> CommitResult:
         return await self.scope.manifests.commit(self.device_id, changes)

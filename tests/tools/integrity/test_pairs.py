@@ -3,26 +3,25 @@
 import asyncio
 import secrets
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cas.backend import ObjectInfo
+from cas.digest import Digest
+from cas.errors import StoreFailed
 from cas.journal import Journal
 from cas.local import LocalBackend
 from cas.lock import StoreLock
 from cas.store import BlobStore
 from catalog import clock
-from catalog import database as module
-from catalog.changes import AddKnown
 from catalog.closing import erase_closed
-from catalog.database import Retry
 from catalog.derived import JobTaken, Output
 from catalog.errors import NotFound
 from catalog.job_queue import Standing
-from catalog.packs import NewPack
 from catalog.recipes import Lane
 from catalog.replay import read_chain
 from catalog.uploads import NewUpload
@@ -38,6 +37,7 @@ from tools.rebuild.report import Report
 from tools.replicate.main import LOCK_NAME as REPLICATE_LOCK
 from tools.replicate.main import main as replicate
 from tools.replicate.replica import Replication
+from tools.verify.audit_chain import check_audit
 
 pytestmark = pytest.mark.anyio
 
@@ -53,10 +53,10 @@ async def test_what_is_under_way_when_an_account_is_closed_changes_nothing(rig: 
     await rig.upload("a", fresh())
     staged = rig.stage(single := fresh())
     claim = await rig.claim(staged)
-    with rig.store.pack() as writer:
-        writer.add(packed := fresh(KIB))
-        await rig.scope.blobs.begin_pack(writer.pack_id)
-        pack = writer.finish()
+    pack = await rig.place_pack(packed := fresh(KIB))
+    await asked(rig, "a.jpg")
+    [job] = await rig.catalog.system.jobs.claim("worker", Lane.LIGHT, 1, 60)
+    output = await made(rig, "a-turned.jpg")
     await rig.scope.uploads.create(NewUpload(100, 100), timedelta(days=1))
 
     tenant = rig.scope.tenant
@@ -67,9 +67,10 @@ async def test_what_is_under_way_when_an_account_is_closed_changes_nothing(rig: 
 
     with pytest.raises(NotFound):
         await rig.commit("b", rig.place(staged, claim), claim)
-    blobs = rig.store.place_pack(pack)
     with pytest.raises(NotFound):
-        await rig.scope.blobs.receive(NewPack(pack.pack_id, pack.stored_bytes, blobs))
+        await rig.scope.blobs.receive(pack)
+    with pytest.raises(NotFound):
+        await rig.scope.derived.finish(job, [output], 1)
     with pytest.raises(NotFound):
         await rig.scope.devices.create("phone", DeviceKind.PHONE)
     with pytest.raises(NotFound):
@@ -80,6 +81,35 @@ async def test_what_is_under_way_when_an_account_is_closed_changes_nothing(rig: 
         await rig.sweep()
     assert (await rig.state(single), await rig.state(packed)) == (None, None)
     assert await rig.fetch("SELECT 1 FROM possession WHERE tenant_id = %s", tenant.id) == []
+
+
+async def test_a_closing_that_was_cut_short_is_gone_on_with(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process dies at each of its records in turn."""
+    await rig.upload_batch({name: fresh(KIB) for name in "abc"})
+    await rig.scope.devices.create("phone", DeviceKind.PHONE)
+    tenant, whole = rig.scope.tenant, Journal.append
+    await rig.catalog.system.suspend(tenant.id, OPERATOR)
+    left = [0]
+
+    def append(journal: Journal, *record: Any) -> Digest:
+        left[0] -= 1
+        if left[0] < 0:
+            raise StoreFailed("the process dies here")
+        return whole(journal, *record)
+
+    monkeypatch.setattr(Journal, "append", append)
+    for _ in range(2):
+        left[0] = 0
+        with pytest.raises(StoreFailed):
+            await rig.catalog.closing(tenant, OPERATOR).run()
+        left[0] = 1
+        with suppress(StoreFailed):
+            await rig.catalog.closing(tenant, OPERATOR).run()
+    with pytest.raises(NotFound):
+        await rig.catalog.system.tenant_by_client(tenant.billing_client)
+    assert await rig.fetch("SELECT 1 FROM entry WHERE tenant_id = %s", tenant.id) == []
+    monkeypatch.undo()
+    await rig.sweeps()
 
 
 # -- the replica
@@ -95,6 +125,7 @@ async def test_a_store_that_changes_while_it_is_copied_makes_a_whole_replica(rig
         number = next(rounds)
         await rig.upload(f"single {number}", fresh())
         await rig.upload_batch({f"{number} {name}": fresh(KIB) for name in "abcd"})
+        await rig.upload_bundle({f"{number} {name}": fresh(KIB) for name in "ef"})
         await rig.scope.entries.delete([(await rig.entry(f"{number} d")).id])
         await rig.purge(*(f"{number} {name}" for name in "abc"))
         chains = [name for name in Journal(rig.backend).chains() if name.startswith(rig.scope.tenant.uuid)]
@@ -160,6 +191,18 @@ async def test_comparing_beside_commits_disturbs_neither(rig: Rig) -> None:
     assert await differences(rig.settings) == []
 
 
+# -- the audit
+
+
+async def test_events_written_at_once_are_one_chain(rig: Rig) -> None:
+    await asyncio.gather(*(rig.scope.audit.record("download", f"{number}") for number in range(20)))
+    report = await check_audit(rig.catalog.system.audit, Journal(rig.backend), None)
+    assert [fault for fault in report.faults if rig.scope.tenant.uuid in fault] == []
+    events = [event async for page in rig.scope.audit.each() for event in page]
+    assert [event.id for event in events] == list(range(1, len(events) + 1))
+    assert len(events) >= 20
+
+
 # -- jobs
 
 
@@ -218,45 +261,13 @@ async def test_two_jobs_that_make_files_of_one_name_at_once_make_two(rig: Rig) -
     assert await derived(rig) == ["same-2.jpg", "same.jpg"]
 
 
-# -- a bundle
-
-
-async def test_a_bundles_commit_of_unknown_outcome_is_looked_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The database commits, and is lost before it says so: pack and manifest stand once."""
-    with rig.store.pack() as writer:
-        writer.add(data := fresh(KIB))
-        await rig.scope.blobs.begin_pack(writer.pack_id)
-        staged = writer.finish()
-    [blob] = rig.store.place_pack(staged)
-    pack = NewPack(staged.pack_id, staged.stored_bytes, [blob])
-    translated, lost = module._translated, []
-
-    async def lose_the_first_commit(awaitable):  # type: ignore[no-untyped-def]
-        name = getattr(awaitable, "__qualname__", "")
-        result = await translated(awaitable)
-        if name.endswith("commit") and not lost:
-            lost.append(name)
-            raise Retry("lost") from OSError("gone")
-        return result
-
-    with monkeypatch.context() as patched:
-        patched.setattr(module, "_translated", lose_the_first_commit)
-        change = AddKnown(EntryPath.parse("a"), blob.digest, blob.size_bytes, 1)
-        done = await rig.scope.manifests.commit(rig.device_id, [change], pack=pack)
-    assert lost
-    assert done.manifest is not None
-    assert len((await rig.scope.manifests.page(rig.device_id)).items) == 1
-    assert await rig.read("a") == data
-    assert await rig.fetch("SELECT state FROM pack WHERE id = %s", bytes.fromhex(pack.pack_id)) == [("live",)]
-
-
 # -- repair
 
 
 async def test_a_repair_in_the_middle_of_an_upload_of_the_same_bytes(rig: Rig) -> None:
     """Both claim the row and place the file; whoever commits second finds it whole."""
     await rig.upload("a", data := fresh())
-    row = await rig.catalog.system.blob_by_digest(((blob := (await rig.entry("a")).blob) and blob.digest.raw) or b"")
+    row = await rig.catalog.system.blob_by_digest(Digest.of(data).raw)
     await rig.catalog.system.record_verifications([VerificationRecord(row.id, "damaged")])
     staged = rig.stage(data)
     claim = await rig.claim(staged)
