@@ -48,6 +48,13 @@ class ObjectWriter(Protocol):
     def write(self, data: Data) -> None:
         """Append. Raises `StoreFull`, `StoreReadOnly`, `StoreFailed`; the object is then only good for `discard`."""
 
+    def start(self, data: Data) -> None:
+        """Begin to append `data`, which stays as it is until `wait` returns; nothing else is called in between. Raises
+        as `write`."""
+
+    def wait(self) -> None:
+        """Until what was started needs its `data` no more. Raises as `write`."""
+
     def read_at(self, offset: int, length: int) -> bytes:
         """What was written, for a second pass over it before `seal`."""
 
@@ -69,13 +76,6 @@ class ObjectPart(ObjectWriter, Protocol):
     def written_bytes(self) -> int:
         """How many of its bytes can be read with `read_at`; less than was given to `write` while buffers are on their
         way, and all after `settle`."""
-
-    def start(self, data: Data) -> None:
-        """Begin to append `data`, which stays as it is until `wait` returns; nothing else is called in between. Raises
-        as `write`."""
-
-    def wait(self) -> None:
-        """Until what was started needs its `data` no more. Raises as `write`."""
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Bytes up to `written_bytes`. Other threads may read while one writes."""

@@ -194,10 +194,6 @@ class GrowingFile:
         plain_bytes, pipeline = self._plain_bytes, self._pipeline
         return plain_bytes + (pipeline.written_bytes if pipeline is not None else 0)
 
-    def write(self, data: memoryview) -> None:
-        self.start(data)
-        self.wait()
-
     def start(self, data: memoryview) -> None:
         """Begin to append `data`, which stays as it is until `wait` returns."""
         room = len(data) if self._settled else self._plain_bytes_max - self._plain_bytes

@@ -49,8 +49,16 @@ class LocalWriter:
         self._is_hung = False
 
     def write(self, data: Data) -> None:
+        self.start(data)
+        self.wait()
+
+    def start(self, data: Data) -> None:
         with self._calls("writing"):
-            self._file.write(memoryview(data))
+            self._file.start(memoryview(data))
+
+    def wait(self) -> None:
+        with self._calls("writing"):
+            self._file.wait()
 
     def read_at(self, offset: int, length: int) -> bytes:
         with self._calls("reading back"):

@@ -34,6 +34,12 @@ class MemoryWriter:
             raise StoreFailed("a sealed object cannot be written", self.name)
         self._held.data += data
 
+    def start(self, data: Data) -> None:
+        self.write(data)
+
+    def wait(self) -> None:
+        """`start` took it all."""
+
     def read_at(self, offset: int, length: int) -> bytes:
         return bytes(self._held.data[offset : offset + length])
 
@@ -57,12 +63,6 @@ class MemoryPart(MemoryWriter):
     @property
     def written_bytes(self) -> int:
         return len(self._held.data)
-
-    def start(self, data: Data) -> None:
-        self.write(data)
-
-    def wait(self) -> None:
-        """`start` took it all."""
 
     def settle(self) -> None:
         """There are no buffers."""

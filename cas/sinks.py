@@ -25,7 +25,10 @@ class Sink(Protocol):
 
     encoding: Encoding
 
-    def write(self, plain: memoryview) -> None: ...
+    def start(self, plain: memoryview) -> None:
+        """Begin to take `plain`, which stays as it is until `wait` returns."""
+
+    def wait(self) -> None: ...
 
     def finish(self) -> SealedParts: ...
 
@@ -44,10 +47,13 @@ class IdentitySink:
         self._hasher = PieceHasher()
         self._size_bytes = 0
 
-    def write(self, plain: memoryview) -> None:
+    def start(self, plain: memoryview) -> None:
+        self._blob.start(plain)
         self._hasher.update(plain)
-        self._blob.write(plain)
         self._size_bytes += len(plain)
+
+    def wait(self) -> None:
+        self._blob.wait()
 
     def finish(self) -> SealedParts:
         if has_pieces(self.encoding, self._size_bytes):
@@ -75,7 +81,7 @@ class ZstdSink:
         self._size_bytes = 0
         self._stored_bytes = 0
 
-    def write(self, plain: memoryview) -> None:
+    def start(self, plain: memoryview) -> None:
         self._size_bytes += len(plain)
         while plain:
             if not self._held and len(plain) >= FRAME_BYTES:
@@ -87,6 +93,9 @@ class ZstdSink:
             plain = plain[room:]
             if len(self._held) == FRAME_BYTES:
                 self._flush()
+
+    def wait(self) -> None:
+        """`start` took it all."""
 
     def end_frames(self) -> int:
         """Write the last frame and the tail. Returns the stored size, not yet durable."""

@@ -47,12 +47,15 @@ class BlobWriter:
         self._is_open = True
 
     def write(self, data: Data) -> None:
-        """Append a block of any size. Raises `SizeMismatch` beyond the limit, `StoreFull`, `StoreReadOnly`,
-        `StoreFailed`."""
+        """Append a block of any size, hashed while it is written. Raises `SizeMismatch` beyond the limit, `StoreFull`,
+        `StoreReadOnly`, `StoreFailed`."""
         self._check_open()
+        rest = memoryview(data).cast("B")
         try:
-            for step in steps(data):
-                self._take(step)
+            while rest:
+                part = rest[: STEP_BYTES if self._sink is None else len(rest)]
+                self._take(part)
+                rest = rest[len(part) :]
         except BaseException:
             self.abort()
             raise
@@ -95,27 +98,33 @@ class BlobWriter:
         self.size_bytes += len(part)
         if self._size_bytes_max is not None and self.size_bytes > self._size_bytes_max:
             raise SizeMismatch(f"more than {self._size_bytes_max} bytes came")
-        self._hasher.update(part)
-        self._crc32 = isal_zlib.crc32(part, self._crc32)
         if self._sink is None:
+            self._hash(part)
             self._try_out(part)
         else:
-            self._sink.write(part)
+            self._sink.start(part)
+            self._hash(part)
+            self._sink.wait()
+
+    def _hash(self, part: memoryview) -> None:
+        for step in steps(part):
+            self._hasher.update(step)
+            self._crc32 = isal_zlib.crc32(step, self._crc32)
 
     def _try_out(self, part: memoryview) -> None:
         """Collect the sample; choose when it is full."""
         if not self._sample and len(part) == SAMPLE_BYTES:
-            self._choose(part).write(part)
+            _give(self._choose(part), part)
             return
         room = SAMPLE_BYTES - len(self._sample)
         self._sample += part[:room]
         if len(self._sample) == SAMPLE_BYTES:
-            self._release_sample().write(part[room:])
+            _give(self._release_sample(), part[room:])
 
     def _release_sample(self) -> Sink:
         sample, self._sample = self._sample, bytearray()
         sink = self._choose(sample)
-        sink.write(memoryview(sample))
+        _give(sink, memoryview(sample))
         return sink
 
     def _choose(self, sample: bytearray | memoryview) -> Sink:
@@ -144,7 +153,7 @@ class BlobWriter:
         try:
             for data in packed.plain_frames():
                 hasher.update(data)
-                plain.write(memoryview(data))
+                _give(plain, memoryview(data))
         except BadSeekable as error:
             raise BlobDamaged(f"what was just written reads back wrong: {error}", digest.hex) from error
         finally:
@@ -152,3 +161,8 @@ class BlobWriter:
         if hasher.digest() != digest.raw:
             raise BlobDamaged("what was just written reads back wrong", digest.hex)
         return plain
+
+
+def _give(sink: Sink, plain: memoryview) -> None:
+    sink.start(plain)
+    sink.wait()

@@ -1,13 +1,14 @@
 """One file from the wire into the store: received and written at the same time, in bounded memory.
 
-What always holds: a block is collected while the one before it is written, so an upload holds two blocks of 1 MiB;
+What always holds: a block is collected while the one before it is written, so an upload holds two blocks of 2 MiB;
 whatever goes wrong, the staged bytes are gone before the error leaves here; nothing is named before the catalog's claim
 stands.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
+from typing import Final
 
 import anyio
 from starlette.requests import Request
@@ -20,12 +21,15 @@ from catalog.tenant import TenantScope
 from catalog.values import Claim, Claimable
 from web.admission import Reservation
 from web.blocks import Block
-from web.bodies import check_length, paced
+from web.bodies import check_length, flowing, paced
 from web.digests import Announced
 from web.errors import TooLarge
 from web.limits import PIECE_BYTES
 from web.state import Services, services
 from web.threads import settle
+
+_GATHERING_SECONDS: Final = 1.0
+"""A block that is not full by then is copied, and joined with what follows."""
 
 
 class _Sink:
@@ -39,7 +43,7 @@ class _Sink:
         self._writing: asyncio.Future[None] | None = None
         self.size_bytes = 0
 
-    async def take(self, block: bytes) -> None:
+    async def take(self, block: bytes | memoryview) -> None:
         """Hand over a block; waits for the one before it."""
         await self._settle()
         self.size_bytes += len(block)
@@ -68,7 +72,7 @@ class _Sink:
                 self._writing.exception()
             await self._workers.run(self._writer.abort)
 
-    def _write(self, block: bytes) -> None:
+    def _write(self, block: bytes | memoryview) -> None:
         if self._sha256 is not None:
             self._sha256.update(block)
         self._writer.write(block)
@@ -102,16 +106,36 @@ async def _staged(request: Request, room: Reservation, announced: Announced, siz
     held = services(request)
     sink = _Sink(held, await held.writers.run(held.store.writer, size_bytes), announced)
     try:
-        async for block in blocks(request):
-            so_far_bytes = sink.size_bytes + len(block)
-            if size_bytes is None and so_far_bytes > held.settings.upload_bytes_max:
-                raise TooLarge(held.settings.upload_bytes_max, "A file")
-            await room.cover(so_far_bytes)
-            await sink.take(block)
+        async with aclosing(_file_blocks(request)) as file_blocks:
+            async for block in file_blocks:
+                so_far_bytes = sink.size_bytes + len(block)
+                if size_bytes is None and so_far_bytes > held.settings.upload_bytes_max:
+                    raise TooLarge(held.settings.upload_bytes_max, "A file")
+                await room.cover(so_far_bytes)
+                await sink.take(block)
         return await sink.finish(size_bytes)
     except BaseException:
         await sink.drop()
         raise
+
+
+async def _file_blocks(request: Request) -> AsyncGenerator[bytes | memoryview, None]:
+    """The same of a large file, received directly: a view is good until the block after the next is asked for."""
+    block, came_bytes = Block(), 0
+    pieces = flowing(request, lambda: _GATHERING_SECONDS, lambda: came_bytes if came_bytes >= PIECE_BYTES else None)
+    async with aclosing(pieces):
+        async for piece in pieces:
+            came_bytes += len(piece)
+            if isinstance(piece, memoryview):
+                if block:
+                    yield block.take()
+                yield piece
+                continue
+            block.append(piece)
+            if len(block) >= PIECE_BYTES:
+                yield block.take()
+    if block:
+        yield block.take()
 
 
 async def blocks(request: Request) -> AsyncGenerator[bytes, None]:

@@ -79,7 +79,7 @@ def is_in_blobs(fd: int) -> bool:
     ("name", "data", "after"),
     [
         ("write", noise(10), 0),
-        ("write", noise(20 * MIB), 9),  # the pipeline's thread
+        ("write", noise(20 * MIB), 4),  # the pipeline's thread
         ("fchmod", noise(10), 0),
         ("fsync", noise(10), 0),
         ("fsync", noise(9 * MIB), 1),  # the pieces are synced first

@@ -96,3 +96,21 @@ def test_what_came_before_the_line_was_cut_stays(running: Service, laptop: Devic
     assert came == 10 * MIB
     assert send(laptop.client, upload, came, content[came:]).status_code == 204
     assert laptop.get("x").content == content
+
+
+@pytest.mark.parametrize("length_told", [True, False])
+def test_a_plain_upload_that_flows_stalls_and_flows_again(running: Service, laptop: Device, length_told: bool) -> None:
+    """Without a length every byte goes through the parser."""
+    content = noise(SIZE)
+    how = {"Content-Length": str(SIZE)} if length_told else {"Transfer-Encoding": "chunked"}
+    with Wire(running.url) as wire:
+        wire.head("PUT", f"{laptop.files}/x".encode(), as_sent(laptop.client) | how)
+        for start, end in ((0, 1), (1, 9 * MIB + 1), (9 * MIB + 1, SIZE)):
+            piece = content[start:end]
+            wire.send(piece if length_told else b"%x\r\n%b\r\n" % (len(piece), piece))
+            time.sleep(1.2)  # longer than a block is gathered
+        wire.send(b"" if length_told else b"0\r\n\r\n")
+        assert wire.answer()[0] == 201
+        wire.head("GET", b"/livez", {})
+        assert wire.answer()[0] == 200
+    assert laptop.get("x").content == content
