@@ -93,7 +93,7 @@ def device(owner: httpx2.Client) -> Device:
 
 
 @pytest.fixture
-def big(request: pytest.FixtureRequest, tmp_path: Path, scale: Callable[[int, int], int]) -> Path:
+def big(request: pytest.FixtureRequest, tmp_path: Path, scale: Callable[[int, int], int]) -> Iterator[Path]:
     """A file to send. Uppy has it in memory here, as Node has no files as browsers do; tuspy has each piece, again with
     each try, so that one that is sent in one piece must be small."""
     name = request.node.name
@@ -103,7 +103,8 @@ def big(request: pytest.FixtureRequest, tmp_path: Path, scale: Callable[[int, in
         for number in range(mebibytes):
             out.write(number.to_bytes(8, "big") + block[8:])
         out.write(b"the end")
-    return file
+    yield file
+    file.unlink()
 
 
 def token_of(device: Device) -> dict[str, str]:
