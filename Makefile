@@ -33,6 +33,7 @@ bench:
 	@tools/setup bench
 	$(PYTHON) -m tests.bench
 	$(PYTHON) -m tests.bench.peers
+	$(PYTHON) -m tests.bench.verify
 	$(PYTHON) -m tests.bench.thumbnails
 	$(PYTHON) -m tests.bench.zip
 
