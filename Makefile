@@ -9,7 +9,7 @@ help:
 	@echo "make run     start OTB Cloud on this machine with a sample customer; Ctrl-C ends it"
 	@echo "make test    every check at a short scale"
 	@echo "make proof   the same tests at full scale; continues an interrupted run (FRESH=1 starts anew)"
-	@echo "make bench   measure upload, download, zip and verify against a plain copy; bulk upload, zips and thumbnails against peers"
+	@echo "make bench   measure upload, download, zip and verify against a plain copy; bulk upload, zips, thumbnails, verify beside peers"
 	@echo "make clean   remove what was installed and cached here; keeps .data"
 
 # The signal lets all of it end even if this make is killed.
