@@ -17,7 +17,7 @@ from catalog.values import BlobRow
 from tools.verify.derived import why_skipped
 from tools.worker.errors import OutputRefused, SandboxBroken
 from tools.worker.maker import Maker
-from tools.worker.sandbox import MadePiece
+from tools.worker.making.order import Piece
 
 FROM_SOURCE: Final = "healed by making it again"
 _READ_BYTES: Final = 1 << 20
@@ -54,7 +54,7 @@ class MadeAgain:
             pass  # the source is no better, or nothing good came of it
         return None
 
-    def _staged(self, piece: MadePiece, wanted: Digest) -> Staged | None:
+    def _staged(self, piece: Piece, wanted: Digest) -> Staged | None:
         with os.fdopen(self.maker.sandbox.open_piece(piece.file), "rb") as file:
             try:
                 return self.store.stage(_chunks(file), wanted)

@@ -15,9 +15,10 @@ from cas.store import BlobStore
 from catalog.job_values import Facts
 from catalog.recipes import RECIPES, Lane, Recipe, SourceKind, Value
 from catalog.settings import Settings
+from tools.worker.making.order import Limits, Piece
 from tools.worker.making.sniff import HEAD_BYTES, sniff
 from tools.worker.outcome import Failure, facts_of, judged
-from tools.worker.sandbox import Limits, MadePiece, Sandbox
+from tools.worker.sandbox import Sandbox
 
 FILE_BYTES_MIN: Final = 512 << 20
 _LIGHT_NICE, _HEAVY_NICE = 5, 10
@@ -30,7 +31,7 @@ class Tried:
 
     failure: Failure | None
     facts: Facts | None = None
-    pieces: Sequence[MadePiece] = ()
+    pieces: Sequence[Piece] = ()
 
 
 @dataclass(frozen=True, slots=True)

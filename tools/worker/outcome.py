@@ -10,7 +10,7 @@ from typing import Final
 from catalog.clock import to_ns
 from catalog.job_values import Facts
 from catalog.recipes import SourceKind
-from tools.worker.sandbox import Ended, MadeFacts, MadePiece, MadeResult
+from tools.worker.making.order import Ended, FoundFacts, Piece, Result
 
 REFUSED_CODE: Final = 3
 NO_MEMORY_CODE: Final = 4
@@ -39,7 +39,7 @@ class Failure:
     is_source_damaged: bool = False
 
 
-def judged(ended: Ended, result: MadeResult | None, seconds_max: int) -> list[MadePiece] | Failure:
+def judged(ended: Ended, result: Result | None, seconds_max: int) -> list[Piece] | Failure:
     """What was made, or why nothing was."""
     if result is not None and ended.code == REFUSED_CODE and result.refusal:
         return Failure(_sentence(result.refusal))
@@ -50,7 +50,7 @@ def judged(ended: Ended, result: MadeResult | None, seconds_max: int) -> list[Ma
     return Failure(_ENDINGS.get(ended.code, "This file cannot be read. The log says what was found."))
 
 
-def facts_of(made: MadeFacts | None) -> Facts | None:
+def facts_of(made: FoundFacts | None) -> Facts | None:
     """The facts, without what cannot be true; None where there are none."""
     if made is None or made.kind not in set(SourceKind) or not _MEDIA_TYPE.fullmatch(made.media_type):
         return None

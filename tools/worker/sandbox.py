@@ -21,6 +21,7 @@ from typing import Any, Final
 import msgspec
 
 from tools.worker.errors import OutputRefused, SandboxBroken
+from tools.worker.making.order import Ended, Limits, Result
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX: Final = 60
@@ -34,59 +35,6 @@ _SYSTEM: Final = ("/bin", "/sbin", "/lib", "/lib64", "/lib32")
 _SHARED: Final = ("/usr", "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/usr/share/fonts")
 _INSIDE: Final = "/otb-file"
 _CODE: Final = "/otb-code"
-
-
-class MadePiece(msgspec.Struct, frozen=True):
-    """A file that came out."""
-
-    file: str
-    media_type: str
-    extension: str
-    parameters: dict[str, int | str] = {}
-
-
-class MadeFacts(msgspec.Struct, frozen=True):
-    kind: str
-    media_type: str
-    width: int | None = None
-    height: int | None = None
-    duration_ms: int | None = None
-    pages: int | None = None
-    taken: str | None = None
-    taken_source: str | None = None
-    camera: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-
-
-class MadeResult(msgspec.Struct, frozen=True):
-    """What the makers say that they made (tools/worker/making/order.py), its form checked and nothing else."""
-
-    pieces: list[MadePiece]
-    facts: MadeFacts | None = None
-    refusal: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Of one order: wall clock and processor seconds, bytes of address space and of one file, and the niceness."""
-
-    seconds: int
-    cpu_seconds: int
-    memory_bytes: int
-    file_bytes: int
-    nice: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How an order ended. `code`: as of subprocess, negative for a signal; `stopped`: `time`, `asked` or empty."""
-
-    code: int
-    stopped: str
-    cpu_seconds: float
-    memory_bytes: int
-    seconds: float
 
 
 @dataclass(slots=True)
@@ -141,9 +89,16 @@ class Sandbox:
                 while True:
                     message = await self._line()
                     if "ended" in message:
-                        return Ended(**message["ended"])
+                        return msgspec.convert(message["ended"], Ended)
                     progress(int(message.get("progress", 0)))
-        except (TimeoutError, asyncio.CancelledError, SandboxBroken, TypeError, ValueError) as error:
+        except (
+            TimeoutError,
+            asyncio.CancelledError,
+            SandboxBroken,
+            msgspec.MsgspecError,
+            TypeError,
+            ValueError,
+        ) as error:
             await self.kill()
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -154,7 +109,7 @@ class Sandbox:
         with contextlib.suppress(SandboxBroken):
             await self._send({"stop": True})
 
-    def result(self) -> MadeResult | None:
+    def result(self) -> Result | None:
         """What the makers wrote; None if they did not come so far. Raises `OutputRefused`."""
         try:
             data = self._read("result.json", RESULT_BYTES_MAX)
@@ -163,7 +118,7 @@ class Sandbox:
         except OSError as error:
             raise OutputRefused("What the makers wrote is no plain file.") from error
         try:
-            made = msgspec.json.decode(data, type=MadeResult)
+            made = msgspec.json.decode(data, type=Result)
         except msgspec.DecodeError as error:
             raise OutputRefused("What the makers wrote cannot be read.") from error
         if len(made.pieces) > PIECES_MAX:

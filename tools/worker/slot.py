@@ -30,9 +30,10 @@ from catalog.tenant import TenantScope
 from catalog.values import Actor, Claimable, Entry, EntryPath, VerificationRecord
 from tools.worker.errors import OutputRefused, SandboxBroken
 from tools.worker.maker import Maker, Tried
+from tools.worker.making.order import Piece
 from tools.worker.naming import derived_path
 from tools.worker.outcome import EXTENSION, Failure
-from tools.worker.sandbox import MadePiece, Sandbox
+from tools.worker.sandbox import Sandbox
 
 FLUSH_SECONDS: Final = 0.5
 """Renditions that are made wait so long for others before they are stored together."""
@@ -117,7 +118,7 @@ class Slot:
         facts = tried.facts if job.recipe == THUMBNAIL.name else None
         return Made(job, facts, digest, media_type, sentence, log_text, _milliseconds(started)), data
 
-    def _rendition_bytes(self, piece: MadePiece) -> bytes:
+    def _rendition_bytes(self, piece: Piece) -> bytes:
         if piece.media_type not in RENDITION_TYPES:
             raise OutputRefused("A rendition of another type was made than was agreed.")
         with os.fdopen(self.sandbox.open_piece(piece.file), "rb") as file:
@@ -192,7 +193,7 @@ class Slot:
             return tried.failure
         return [await self._placed(job, scope, source, piece) for piece in tried.pieces]
 
-    async def _placed(self, job: ClaimedJob, scope: TenantScope, source: Entry, piece: MadePiece) -> Output:
+    async def _placed(self, job: ClaimedJob, scope: TenantScope, source: Entry, piece: Piece) -> Output:
         if not EXTENSION.fullmatch(piece.extension):
             raise OutputRefused("A file of another kind was made than was agreed.")
         parameters = RECIPES[job.recipe].checked(dict(piece.parameters))

@@ -20,10 +20,11 @@ from tests.shared.workers import WorkerProcess, rendition
 from tests.tools.worker.corpus import Sample, corpus, document, picture, saved, turned
 from tests.web.device import Device, stored
 from tools.worker.errors import OutputRefused
+from tools.worker.making.order import Limits
 from tools.worker.making.server import RESULT_FILE
 from tools.worker.making.sniff import HEAD_BYTES, OTHER, sniff
 from tools.worker.outcome import Failure, facts_of, judged
-from tools.worker.sandbox import Limits, Sandbox
+from tools.worker.sandbox import Sandbox
 
 MEMORY_BYTES = 1 << 30
 SECONDS = 20

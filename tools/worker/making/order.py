@@ -1,4 +1,6 @@
-"""What a maker is asked for and what it leaves. Plain values, carried as JSON between the worker and the sandbox."""
+"""What a maker is asked for and what it leaves. Plain values, carried as JSON between the worker and the sandbox, which
+write and read them by these classes on both sides; the worker checks the form of what comes out, and then believes none
+of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -68,3 +70,25 @@ class Result:
     pieces: list[Piece] = field(default_factory=list)
     facts: FoundFacts | None = None
     refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one order: wall clock and processor seconds, bytes of address space and of one file, and the niceness."""
+
+    seconds: int
+    cpu_seconds: int
+    memory_bytes: int
+    file_bytes: int
+    nice: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How an order ended. `code`: as of subprocess, negative for a signal; `stopped`: `time`, `asked` or empty."""
+
+    code: int
+    stopped: str
+    cpu_seconds: float
+    memory_bytes: int
+    seconds: float

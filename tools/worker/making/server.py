@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from tools.worker.making.make import make
-from tools.worker.making.order import Order, Refused, Result
+from tools.worker.making.order import Ended, Limits, Order, Refused, Result
 from tools.worker.making.pictures import prepare
 
 RESULT_FILE: Final = "result.json"
@@ -47,7 +47,7 @@ def main() -> int:
     while (line := reader.next(None)) is not None:
         wanted = json.loads(line)
         if "order" in wanted:
-            _tell({"ended": _carry_out(wanted["order"], wanted["limits"], work, reader)})
+            _tell({"ended": asdict(_carry_out(wanted["order"], Limits(**wanted["limits"]), work, reader))})
     return 0
 
 
@@ -73,7 +73,7 @@ class _Lines:
         return line
 
 
-def _carry_out(order: dict[str, Any], limits: dict[str, int], work: Path, orders: _Lines) -> dict[str, Any]:
+def _carry_out(order: dict[str, Any], limits: Limits, work: Path, orders: _Lines) -> Ended:
     reading, writing = os.pipe()
     started = time.monotonic()
     pid = os.fork()
@@ -83,18 +83,15 @@ def _carry_out(order: dict[str, Any], limits: dict[str, int], work: Path, orders
     os.close(writing)
     with suppress(OSError):
         os.setpgid(pid, pid)
-    stopped = _watch(pid, _Lines(reading), orders, started + limits["seconds"])
+    stopped = _watch(pid, _Lines(reading), orders, started + limits.seconds)
     os.close(reading)
     _kill_group(pid)
     _, status, used = os.wait4(pid, 0)
     _kill_all()
-    return {
-        "code": os.waitstatus_to_exitcode(status),
-        "stopped": stopped,
-        "cpu_seconds": round(used.ru_utime + used.ru_stime, 3),
-        "memory_bytes": used.ru_maxrss * 1024,
-        "seconds": round(time.monotonic() - started, 3),
-    }
+    cpu_seconds, seconds = used.ru_utime + used.ru_stime, time.monotonic() - started
+    return Ended(
+        os.waitstatus_to_exitcode(status), stopped, round(cpu_seconds, 3), used.ru_maxrss * 1024, round(seconds, 3)
+    )
 
 
 def _watch(pid: int, progress: _Lines, orders: _Lines, deadline: float) -> str:
@@ -123,12 +120,12 @@ def _pass_on(progress: _Lines) -> None:
         _tell({"progress": min(100, int(line))})
 
 
-def _be_the_child(order: dict[str, Any], limits: dict[str, int], work: Path, progress: int) -> NoReturn:
+def _be_the_child(order: dict[str, Any], limits: Limits, work: Path, progress: int) -> NoReturn:
     """Never returns: whatever happens, this process ends here."""
     code = 1
     try:
         os.setpgid(0, 0)
-        os.nice(limits["nice"])
+        os.nice(limits.nice)
         log = os.open(work / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         null = os.open(os.devnull, os.O_RDWR)
         os.dup2(null, 0)
@@ -161,11 +158,11 @@ def _make(order: dict[str, Any], work: Path, progress: int) -> int:
     return 0 if made.refusal is None else _REFUSED
 
 
-def _limit(limits: dict[str, int]) -> None:
+def _limit(limits: Limits) -> None:
     for what, wanted in (
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
+        (resource.RLIMIT_AS, limits.memory_bytes),
+        (resource.RLIMIT_CPU, limits.cpu_seconds),
+        (resource.RLIMIT_FSIZE, limits.file_bytes),
         (resource.RLIMIT_NOFILE, FILES_MAX),
         (resource.RLIMIT_NPROC, PROCESSES_MAX),
         (resource.RLIMIT_CORE, 0),
