@@ -187,7 +187,7 @@ class _Ending:
             " WHERE tenant_id = %s AND id = %s",
             (self.tenant_id, self.job.id),
         )
-        await count(tx, self.job.recipe, Outcome.DONE, self.milliseconds)
+        await count(tx, self.job.recipe, Outcome.DONE, [self.milliseconds])
 
     async def _derivation(self, tx: Transaction, output: Output) -> None:
         fact = self.derivation(output.blob_id)

@@ -61,13 +61,12 @@ class JobQueue:
                 (str(lane), min(limit, CLAIMED_AT_ONCE_MAX)),
             )
             taken = _together(await _jobs(tx, picked, "j.priority, j.turn, j.id"))
-            for row in taken:
+            if taken:
                 await tx.execute(
-                    "UPDATE job SET state = 'running', claims = claims + 1, worker = %s, leased_until ="
-                    " %s, progress = 0,"
-                    " failure = NULL, log = NULL, started_at = UTC_TIMESTAMP(6), finished_at = NULL"
-                    " WHERE tenant_id = %s AND id = %s",
-                    (worker[:100], _until(lease_seconds), row[2], row[0]),
+                    "UPDATE job SET state = 'running', claims = claims + 1, worker = %s, leased_until = %s,"
+                    " progress = 0, failure = NULL, log = NULL, started_at = UTC_TIMESTAMP(6), finished_at = NULL"
+                    f" WHERE id IN ({id_list(row[0] for row in taken)})",
+                    (worker[:100], _until(lease_seconds)),
                 )
             return taken
 
@@ -126,7 +125,7 @@ class JobQueue:
                 await write_no_rendition(tx, job, failure, log)
             else:
                 await _set_aside(tx, job, failure, log)
-            await count(tx, job.recipe, Outcome.FAILED if is_last else Outcome.RETRIED, milliseconds)
+            await count(tx, job.recipe, Outcome.FAILED if is_last else Outcome.RETRIED, [milliseconds])
 
         await self._database.run(work)
 
@@ -137,7 +136,7 @@ class JobQueue:
         async def work(tx: Transaction) -> None:
             if await hold(tx, job):
                 await tx.execute("DELETE FROM job WHERE tenant_id = %s AND id = %s", (job.tenant_id, job.id))
-                await count(tx, job.recipe, Outcome.FAILED, milliseconds)
+                await count(tx, job.recipe, Outcome.FAILED, [milliseconds])
 
         await self._database.run(work)
 
@@ -151,7 +150,7 @@ class JobQueue:
                 (job.tenant_id, job.id, job.claim),
             )
             if changed:
-                await count(tx, job.recipe, Outcome.CANCELLED, milliseconds)
+                await count(tx, job.recipe, Outcome.CANCELLED, [milliseconds])
 
         await self._database.run(work)
 
@@ -172,7 +171,7 @@ class JobQueue:
         return await self._database.run(work)
 
     async def _lose(self, tx: Transaction, job: ClaimedJob, lost: int) -> None:
-        await count(tx, job.recipe, Outcome.LOST, 0)
+        await count(tx, job.recipe, Outcome.LOST, [0])
         if lost < LOST_MAX:
             await tx.execute(
                 "UPDATE job SET state = 'waiting', leased_until = NULL, progress = 0, lost = %s"
@@ -229,12 +228,13 @@ async def hold(tx: Transaction, job: ClaimedJob) -> bool:
     return row is not None
 
 
-async def count(tx: Transaction, recipe: str, outcome: Outcome, milliseconds: int) -> None:
-    """Count one job; the last statement of a transaction but the commit, since all workers share the row."""
+async def count(tx: Transaction, recipe: str, outcome: Outcome, milliseconds: Sequence[int]) -> None:
+    """Count jobs that took so long each; the last statement of a transaction but the commit, since all workers share
+    the row."""
     await tx.execute(
-        "INSERT INTO job_counter (recipe, outcome, jobs, milliseconds) VALUES (%s, %s, 1, %s)"
-        " ON DUPLICATE KEY UPDATE jobs = jobs + 1, milliseconds = milliseconds + VALUES(milliseconds)",
-        (recipe, str(outcome), milliseconds),
+        "INSERT INTO job_counter (recipe, outcome, jobs, milliseconds) VALUES (%s, %s, %s, %s)"
+        " ON DUPLICATE KEY UPDATE jobs = jobs + VALUES(jobs), milliseconds = milliseconds + VALUES(milliseconds)",
+        (recipe, str(outcome), len(milliseconds), sum(milliseconds)),
     )
 
 

@@ -136,7 +136,7 @@ class Jobs:
                     " %s AND id = %s",
                     key,
                 )
-                await count(tx, recipe, Outcome.CANCELLED, 0)
+                await count(tx, recipe, Outcome.CANCELLED, [0])
             else:
                 raise Conflict("This job has ended already.")
 

@@ -8,6 +8,7 @@ tells the search index.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -104,10 +105,10 @@ class RenditionWork:
                 if received is None:
                     return False
                 ids = received.ids
-            for one in held:
-                await _finish(tx, one, ids)
-            for one in held:
-                await count(tx, one.job.recipe, Outcome.DONE if one.digest else Outcome.FAILED, one.milliseconds)
+            for tenant_id, some in groupby(held, key=lambda one: one.job.tenant_id):
+                await _finish(tx, tenant_id, list(some), ids)
+            for (recipe, outcome), some in groupby(sorted(held, key=_outcome), key=_outcome):
+                await count(tx, recipe, outcome, [one.milliseconds for one in some])
             return True
 
         return await self._database.run(work)
@@ -218,48 +219,69 @@ async def _queue_or_note(tx: Transaction, tenant_id: int, sources: Sequence[int]
         await _note(tx, tenant_id, sorted(dated))
 
 
-async def _finish(tx: Transaction, made: Made, ids: Mapping[Digest, int]) -> None:
-    job = made.job
-    if made.facts is not None:
-        await _write_facts(tx, job.tenant_id, job.source_id, made.facts)
-    if made.digest is None or made.media_type is None:
-        await write_no_rendition(tx, job, made.failure, made.log)
-    else:
-        await _let_go_of_another(tx, job, ids[made.digest])
-        await tx.execute(
-            "REPLACE INTO rendition (tenant_id, source_id, recipe, version, derived_id, media_type, made_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
-            (job.tenant_id, job.source_id, job.recipe, job.version, ids[made.digest], made.media_type),
-        )
-        await tx.execute("DELETE FROM job WHERE tenant_id = %s AND id = %s", (job.tenant_id, job.id))
-    if job.recipe == THUMBNAIL.name and made.facts is not None and made.facts.kind is not SourceKind.OTHER:
-        await queue_renditions(tx, job.tenant_id, PREVIEW, [job.source_id], PREVIEWS)
-
-
-async def _let_go_of_another(tx: Transaction, job: ClaimedJob, derived_id: int) -> None:
-    """Where a rendition is made again and comes out otherwise, nothing names the earlier one any more."""
-    rows = await tx.fetch_all(
-        "SELECT derived_id FROM rendition WHERE tenant_id = %s AND source_id = %s AND recipe = %s AND derived_id <> %s",
-        (job.tenant_id, job.source_id, job.recipe, derived_id),
+async def _finish(tx: Transaction, tenant_id: int, made: Sequence[Made], ids: Mapping[Digest, int]) -> None:
+    """Of one tenant: the facts, the renditions or why there are none, the jobs' end, and what is to be made next."""
+    await _write_facts(tx, tenant_id, [(one.job.source_id, one.facts) for one in made if one.facts is not None])
+    new = [(one.job, ids[one.digest], one.media_type) for one in made if one.digest is not None]
+    await _let_go_of_others(tx, tenant_id, {(job.source_id, job.recipe): derived_id for job, derived_id, _ in new})
+    await tx.execute_many(
+        "REPLACE INTO rendition (tenant_id, source_id, recipe, version, derived_id, media_type, made_at)"
+        " VALUES (%s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
+        [(tenant_id, job.source_id, job.recipe, job.version, derived_id, form) for job, derived_id, form in new],
     )
-    await enqueue(tx, [earlier_id for (earlier_id,) in rows])
+    for one in made:
+        if one.digest is None:
+            await write_no_rendition(tx, one.job, one.failure, one.log)
+    if new:
+        jobs = id_list(job.id for job, _, _ in new)
+        await tx.execute(f"DELETE FROM job WHERE tenant_id = %s AND id IN ({jobs})", (tenant_id,))
+    previews = [one.job.source_id for one in made if one.job.recipe == THUMBNAIL.name and _is_shown(one.facts)]
+    await queue_renditions(tx, tenant_id, PREVIEW, previews, PREVIEWS)
 
 
-async def _write_facts(tx: Transaction, tenant_id: int, blob_id: int, facts: Facts) -> None:
+def _is_shown(facts: Facts | None) -> bool:
+    return facts is not None and facts.kind is not SourceKind.OTHER
+
+
+async def _let_go_of_others(tx: Transaction, tenant_id: int, new: Mapping[tuple[int, str], int]) -> None:
+    """Where a rendition is made again and comes out otherwise, nothing names the earlier one any more. `new`: source
+    and recipe → derived blob."""
+    if not new:
+        return
+    rows = await tx.fetch_all(
+        "SELECT source_id, recipe, derived_id FROM rendition WHERE tenant_id = %s AND derived_id IS NOT NULL"
+        f" AND source_id IN ({id_list(sorted({source_id for source_id, _ in new}))})",
+        (tenant_id,),
+    )
+    await enqueue(
+        tx, [earlier for source_id, recipe, earlier in rows if new.get((source_id, recipe), earlier) != earlier]
+    )
+
+
+async def _write_facts(tx: Transaction, tenant_id: int, facts: Sequence[tuple[int, Facts]]) -> None:
+    """Blob id and facts of each."""
+    if not facts:
+        return
     row = await tx.fetch_one("SELECT time_zone FROM tenant WHERE id = %s", (tenant_id,))
-    taken_ns = _placed(facts, ZoneInfo(row[0] if row else "UTC"))
-    await tx.execute(
+    zone = ZoneInfo(row[0] if row else "UTC")
+    taken = {blob_id: _placed(known, zone) for blob_id, known in facts}
+    await tx.execute_many(
         f"REPLACE INTO media (tenant_id, blob_id, {_MEDIA_COLUMNS}, read_at)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, UTC_TIMESTAMP(6))",
-        (
-            *(tenant_id, blob_id, str(facts.kind), facts.media_type, facts.width, facts.height, facts.duration_ms),
-            *(facts.pages, taken_ns, facts.taken_source, None if taken_ns is None else facts.taken_has_offset),
-            *(facts.camera, facts.latitude, facts.longitude),
-        ),
+        [(tenant_id, blob_id, *_media_columns(known, taken[blob_id])) for blob_id, known in facts],
     )
-    if taken_ns is not None:
-        await _date_entries(tx, tenant_id, {blob_id: taken_ns})
-    await _note(tx, tenant_id, [blob_id])
+    await _date_entries(
+        tx, tenant_id, {blob_id: taken_ns for blob_id, taken_ns in taken.items() if taken_ns is not None}
+    )
+    await _note(tx, tenant_id, sorted(taken))
+
+
+def _media_columns(facts: Facts, taken_ns: int | None) -> tuple[object, ...]:
+    return (
+        *(str(facts.kind), facts.media_type, facts.width, facts.height, facts.duration_ms),
+        *(facts.pages, taken_ns, facts.taken_source, None if taken_ns is None else facts.taken_has_offset),
+        *(facts.camera, facts.latitude, facts.longitude),
+    )
 
 
 def _placed(facts: Facts, zone: ZoneInfo) -> int | None:
@@ -316,3 +338,7 @@ def _prefixed(columns: str) -> str:
 
 def _key(made: Made) -> tuple[int, int]:
     return made.job.tenant_id, made.job.id
+
+
+def _outcome(made: Made) -> tuple[str, Outcome]:
+    return made.job.recipe, Outcome.DONE if made.digest else Outcome.FAILED

@@ -11,7 +11,9 @@ import httpx2
 from tests.shared.settings import GivenSettings
 from tools.run.processes import Child, python
 
-DONE_SECONDS_MAX: Final = 30.0
+DONE_SECONDS_MAX: Final = 60.0
+PAUSE_SECONDS_MIN: Final = 0.02
+PAUSE_SECONDS_MAX: Final = 0.3
 _numbers = itertools.count(1)
 
 
@@ -51,14 +53,16 @@ class WorkerProcess:
 
 
 def until(look: Callable[[], Any], what: str, seconds: float = DONE_SECONDS_MAX) -> Any:
-    """The first answer of `look` that is not None or False."""
-    deadline = time.monotonic() + seconds
+    """The first answer of `look` that is not None or False. It looks often at first, then less so: what it asks for is
+    to have the processor."""
+    deadline, pause = time.monotonic() + seconds, PAUSE_SECONDS_MIN
     while True:
         found = look()
         if found is not None and found is not False:
             return found
         assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.5 * pause, PAUSE_SECONDS_MAX)
 
 
 def rendition(client: httpx2.Client, entry: str, kind: str = "thumbnail") -> httpx2.Response:

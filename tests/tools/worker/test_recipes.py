@@ -18,7 +18,7 @@ from tests.shared.portal import new_person, sign_in
 from tests.shared.service import Service
 from tests.shared.sql import fetched
 from tests.shared.workers import WorkerProcess, asked, ended_job, rendition, until
-from tests.tools.worker.corpus import WIDE, film, pdf, picture, saved, tone, turned, turned_film
+from tests.tools.worker.corpus import WIDE, film, pdf, picture, repeated_film, saved, tone, turned, turned_film
 from tests.web.device import Device, bearer, stored
 from tests.web.test_openapi import check
 
@@ -190,7 +190,7 @@ def test_a_failure_is_told_in_words_with_the_log_behind_it(owner: httpx2.Client,
 
 @pytest.mark.usefixtures("worker")
 def test_a_running_job_is_cancelled(owner: httpx2.Client, laptop: Device, samples_folder: Path) -> None:
-    long = film(samples_folder, "long.mp4", "-c:v", "libx264", "-preset", "ultrafast", sound=False, seconds=900)
+    long = repeated_film(samples_folder, 450)
     (job,) = asked(owner, [stored(laptop, "long.mp4", long)], "video", profile="hq")
     until(lambda: owner.get(f"{JOBS}/{job}").json()["state"] == "running", "the film's turn")
     assert owner.delete(f"{JOBS}/{job}").status_code == 409

@@ -136,7 +136,6 @@ def test_what_is_damaged_is_made_again(service: Service, owner: httpx2.Client, t
     done = verify(service, "--fresh", "--remake")
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"{FROM_SOURCE}: 5" in done.stdout, done.stdout + done.stderr
-    assert counts(verify(service)) == "5 equal"
     ((entry,),) = fetched(service.settings, _ENTRY, (Digest.of(turned_photo).raw,))
     assert owner.get(f"/api/v1/entries/{entry}/content").content == turned_photo
     assert owner.get(f"/api/v1/entries/{entry}/thumbnail").status_code == 200
