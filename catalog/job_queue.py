@@ -102,11 +102,7 @@ class JobQueue:
 
         async def work(tx: Transaction) -> None:
             for job in sorted(jobs, key=lambda j: (j.tenant_id, j.id)):
-                await tx.execute(
-                    "UPDATE job SET state = 'waiting', leased_until = NULL, progress = 0, started_at = NULL"
-                    " WHERE tenant_id = %s AND id = %s AND claims = %s AND state = 'running'",
-                    (job.tenant_id, job.id, job.claim),
-                )
+                await _wait_again(tx, job)
 
         await self._database.run(work)
 
@@ -140,17 +136,27 @@ class JobQueue:
 
         await self._database.run(work)
 
-    async def cancelled(self, job: ClaimedJob, milliseconds: int) -> None:
-        """The worker has stopped because somebody asked for it."""
+    async def stopped(self, job: ClaimedJob, milliseconds: int) -> None:
+        """The worker has stopped. Where somebody asked for it, the job is cancelled; else it waits again, unless it is
+        another's by now."""
 
         async def work(tx: Transaction) -> None:
-            changed = await tx.execute(
-                "UPDATE job SET state = 'cancelled', leased_until = NULL, finished_at = UTC_TIMESTAMP(6)"
-                " WHERE tenant_id = %s AND id = %s AND claims = %s AND state = 'running'",
+            row = await tx.fetch_one(
+                "SELECT cancel_asked FROM job WHERE tenant_id = %s AND id = %s AND claims = %s AND state = 'running'"
+                " FOR UPDATE",
                 (job.tenant_id, job.id, job.claim),
             )
-            if changed:
-                await count(tx, job.recipe, Outcome.CANCELLED, [milliseconds])
+            if row is None:
+                return
+            if not row[0]:
+                await _wait_again(tx, job)
+                return
+            await tx.execute(
+                "UPDATE job SET state = 'cancelled', leased_until = NULL, finished_at = UTC_TIMESTAMP(6)"
+                " WHERE tenant_id = %s AND id = %s",
+                (job.tenant_id, job.id),
+            )
+            await count(tx, job.recipe, Outcome.CANCELLED, [milliseconds])
 
         await self._database.run(work)
 
@@ -216,6 +222,15 @@ class JobQueue:
             by_state.get(JobState.FAILED, 0),
             None if since is None else clock.from_db(since),
         )
+
+
+async def _wait_again(tx: Transaction, job: ClaimedJob) -> None:
+    """Where the claim still stands."""
+    await tx.execute(
+        "UPDATE job SET state = 'waiting', leased_until = NULL, progress = 0, started_at = NULL"
+        " WHERE tenant_id = %s AND id = %s AND claims = %s AND state = 'running'",
+        (job.tenant_id, job.id, job.claim),
+    )
 
 
 async def hold(tx: Transaction, job: ClaimedJob) -> bool:

@@ -97,6 +97,9 @@ class Slot:
         """What came of it, and its bytes; None where nothing is to be stored: the job waits again or is over."""
         started = time.monotonic()
         tried, data = await self._try(job), b""
+        if job.id in self.stopping:
+            await self.tools.catalog.system.jobs.stopped(job, _milliseconds(started))
+            return None
         failure, piece = tried.failure, tried.pieces[0] if tried.pieces else None
         if piece is not None:
             try:
@@ -162,7 +165,7 @@ class Slot:
                 return
             await scope.derived.finish(job, made, _milliseconds(started))
         except JobTaken:
-            await jobs.cancelled(job, _milliseconds(started))
+            await jobs.stopped(job, _milliseconds(started))
         except (ClaimLost, SandboxBroken, OutputRefused) as error:
             await self._failed(job, Failure(str(error), may_help=True), started)
         except NotFound:
@@ -179,7 +182,7 @@ class Slot:
     async def _failed(self, job: ClaimedJob, failure: Failure, started: float) -> None:
         jobs, milliseconds = self.tools.catalog.system.jobs, _milliseconds(started)
         if job.id in self.stopping:
-            await jobs.cancelled(job, milliseconds)
+            await jobs.stopped(job, milliseconds)
             return
         await jobs.refuse(job, failure.sentence, self.sandbox.log(), milliseconds, may_help=failure.may_help)
 

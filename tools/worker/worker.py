@@ -127,7 +127,8 @@ class Worker:
         claims = {job_id: job.claim for job_id, (job, _) in held.items()}
         standing = await self.tools.catalog.system.jobs.renew(claims, progress, self._lease)
         for job_id, how in standing.items():
-            if how is not Standing.HELD and job_id in self._held:
+            # What was asked about may be over, and the same job held again under a claim that stands.
+            if how is not Standing.HELD and self._held.get(job_id) == held[job_id]:
                 await held[job_id][1].stop(job_id)
 
     async def _reap(self) -> None:
