@@ -16,7 +16,7 @@ from tests.browser.keyboard import press, tab_to, write
 from tests.browser.watch import DESK, PHONE, Watched
 from tests.shared.service import Service
 from tests.shared.workers import WorkerProcess, asked, rendition, until
-from tests.tools.worker.corpus import film, picture, saved
+from tests.tools.worker.corpus import film, picture, repeated_film, saved
 from tests.web.device import stored
 
 Window = Callable[..., Watched]
@@ -99,7 +99,7 @@ def test_progress_is_shown_and_a_failure_told_in_words(
 ) -> None:
     page, folder = window.page, customer.folder()
     client, laptop = customer.client, customer.laptop
-    long = stored(laptop, f"{folder}/long.mp4", film(tmp_path, "long.mp4", "-c:v", "libx264", seconds=20))
+    long = stored(laptop, f"{folder}/long.mp4", repeated_film(tmp_path, 10))
     (job,) = asked(client, [long], "video", profile="compress")
     until(lambda: client.get(f"/api/v1/jobs/{job}").json()["state"] == "running", "the film is being made")
     with stopped(worker):
