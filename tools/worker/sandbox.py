@@ -172,7 +172,7 @@ class Sandbox:
     def walls(self) -> list[str]:
         """bubblewrap's options: what is to be seen inside."""
         options = ["--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
-        options += ["--die-with-parent", "--new-session", "--clearenv", "--hostname", "sandbox"]
+        options += ["--die-with-parent", "--new-session", "--clearenv"]
         for name in (*_SHARED, sys.prefix, sys.base_prefix):
             options += ["--ro-bind-try", name, name]
         for name in _SYSTEM:
