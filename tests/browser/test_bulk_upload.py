@@ -329,7 +329,7 @@ def test_a_session_that_ends_in_mid_upload_loses_nothing(
     account: Account, open_window: Window, tmp_path: Path, width: int
 ) -> None:
     root = tmp_path / "Photos"
-    files = many(root, 600, size=40_000) | {"film.bin": os.urandom(12 * MIB)}
+    files = many(root, 600) | {"film.bin": os.urandom(12 * MIB)}
     (root / "film.bin").write_bytes(files["film.bin"])
     window = account.open(open_window, width)
     window.expected_statuses = {401}
