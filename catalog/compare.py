@@ -70,9 +70,11 @@ class _Totals:
 
 
 class Comparison:
-    """One look at all of it. `counted` hears of each batch of entries that was compared."""
+    """One look at all of it. `counted` hears of each batch of entries that was compared. `may_be_older`: the catalog is
+    a dump that is known to be older than the journal, and what came since is no difference."""
 
-    def __init__(self, database: Database, counted: Counted) -> None:
+    def __init__(self, database: Database, counted: Counted, *, may_be_older: bool = False) -> None:
+        self._may_be_older = may_be_older
         self._database = database
         self._counted = counted
         self.beyond: list[str] = []
@@ -104,7 +106,8 @@ class Comparison:
             yield Difference(uuid, "the catalog does not have this account")
             return
         tenant_id, *has, used_bytes, next_id = row
-        await self._cut(tenant_id, chains)
+        for text in await self._cut(tenant_id, chains):
+            yield Difference(has[0], text)
         state = await asyncio.to_thread(TenantState.of, chains.tenant)
         account, where = state.account, has[0]
         if account is not None:
@@ -124,13 +127,25 @@ class Comparison:
         if next_id < free:
             yield Difference(where, f"the ledger gives id {next_id} next, and {free - 1} was given already")
 
-    async def _cut(self, tenant_id: int, chains: TenantChains) -> None:
-        """Records beyond a head belong to commits that failed: they are told of, and left out."""
+    async def _cut(self, tenant_id: int, chains: TenantChains) -> list[str]:
+        """Leave out what lies beyond the heads. One record there is a commit that failed, which is only told of; the
+        next takes its place, so more than one are a difference: the catalog is older than the journal."""
         rows = await self._fetch("SELECT device_id, sequence FROM journal_head WHERE tenant_id = %s", tenant_id)
+        texts = []
         for device_id, sequence in rows:
             chain = chains.tenant if device_id == TENANT_CHAIN else chains.devices.get(device_id)
-            if chain is not None and chain.sequence > sequence and chain.cut(sequence):
-                self.beyond.append(f"{chain.name}: records beyond {sequence} were never committed")
+            beyond = 0 if chain is None else chain.sequence - sequence
+            if chain is None or beyond <= 0 or not chain.cut(sequence):
+                continue
+            if beyond == 1 or self._may_be_older:
+                self.beyond.append(
+                    f"{chain.name}: what follows record {sequence} was never committed, or the catalog is older"
+                )
+            else:
+                texts.append(
+                    f"{chain.name} has {beyond} records more than the catalog, which is older than the journal"
+                )
+        return texts
 
     async def _account(self, where: str, tenant_id: int, state: TenantState) -> AsyncIterator[Difference]:
         for text in await _head(self._database, tenant_id, TENANT_CHAIN, state.chain):

@@ -40,7 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         asked = Report(shows_progress=arguments.progress or sys.stderr.isatty())
-        return asyncio.run(run(load_settings(), asked, arguments.command or "rebuild", until_gap=arguments.until_gap))
+        options = {"until_gap": arguments.until_gap, "may_be_older": getattr(arguments, "may_be_older", False)}
+        return asyncio.run(run(load_settings(), asked, arguments.command or "rebuild", **options))
     except (BadSettings, CasError, CatalogError, OSError) as error:
         print(f"tools/rebuild: {error}", file=sys.stderr)
         return FAILED
@@ -51,11 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--until-gap", action="store_true", help="take broken chains as far as they prove themselves")
     parser.add_argument("--progress", action="store_true", help="write progress to stderr, also without a terminal")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    commands.add_parser("compare", help="change nothing: hold the catalog against the journal")
+    compare = commands.add_parser("compare", help="change nothing: hold the catalog against the journal")
+    compare.add_argument(
+        "--may-be-older", action="store_true", help="what came since an old dump was made is no difference"
+    )
     return parser
 
 
-async def run(settings: Settings, report: Report, command: str, *, until_gap: bool = False) -> int:
+async def run(
+    settings: Settings, report: Report, command: str, *, until_gap: bool = False, may_be_older: bool = False
+) -> int:
     """`command`: rebuild or compare. Returns the exit code. Raises CasError, CatalogError."""
     async with AsyncExitStack() as stack:
         backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
@@ -65,7 +71,7 @@ async def run(settings: Settings, report: Report, command: str, *, until_gap: bo
         await schema.check(database, store.store_id)
         journal = Journal(backend)
         if command == "compare":
-            await _compare(database, journal, journal, report)
+            await _compare(database, journal, journal, report, may_be_older=may_be_older)
             report.say("compared")
             return report.exit_code
         if not stack.enter_context(StoreLock(settings.storage_root)).try_alone():
@@ -122,8 +128,10 @@ async def _rebuild_tenant(
     return True
 
 
-async def _compare(database: Database, journal: Journal, reader: Reader, report: Report) -> None:
-    comparison = Comparison(database, report.counted)
+async def _compare(
+    database: Database, journal: Journal, reader: Reader, report: Report, *, may_be_older: bool = False
+) -> None:
+    comparison = Comparison(database, report.counted, may_be_older=may_be_older)
     accounts = _by_tenant(journal)
     for uuid, names in accounts.items():
         chains = await _read(journal, reader, uuid, names, report)
