@@ -82,6 +82,8 @@ def display_name(name: object) -> str:
     zero width joiner stays between other characters, since emoji and several scripts are written with it.
     """
     text = bytes(name).decode("utf-8", "replace") if isinstance(name, bytes | bytearray) else str(name)
+    if text.isprintable():
+        return text  # as nearly every name is; nothing that can disguise it is printable
     return "".join(_shown(character) for character in text)
 
 
