@@ -173,6 +173,8 @@ class Sandbox:
         """bubblewrap's options: what is to be seen inside."""
         options = ["--unshare-all", "--unshare-user", "--uid", "1000", "--gid", "1000", "--cap-drop", "ALL"]
         options += ["--die-with-parent", "--new-session", "--clearenv"]
+        # First of all mounts: the interpreter may lie below /tmp, and what is mounted later is seen.
+        options += ["--tmpfs", "/tmp"]  # noqa: S108 - of the sandbox's own
         for name in (*_SHARED, sys.prefix, sys.base_prefix):
             options += ["--ro-bind-try", name, name]
         for name in _SYSTEM:
@@ -183,7 +185,7 @@ class Sandbox:
                 options += ["--ro-bind", name, name]
         for name in ("tools/__init__.py", "tools/worker"):
             options += ["--ro-bind", str(ROOT / name), f"{_CODE}/{name}"]
-        options += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind", str(self.folder), _INSIDE]  # noqa: S108
+        options += ["--proc", "/proc", "--dev", "/dev", "--bind", str(self.folder), _INSIDE]
         if self.vaapi:
             options += ["--dev-bind-try", "/dev/dri", "/dev/dri"]
         for name, value in (self._environment() | {"PYTHONPATH": _CODE, "OTB_OWN_PROCESSES": "1"}).items():

@@ -6,6 +6,7 @@ import io
 import random
 import struct
 import subprocess
+import sys
 import zipfile
 import zlib
 from collections import Counter
@@ -227,6 +228,14 @@ class TestTheWalls:
         names = inside("import os; print(sorted(os.environ))")
         assert "OTB_CLOUD_SETTINGS" not in names
         assert "SECRET" not in names
+
+    def test_an_interpreter_below_tmp_is_seen(
+        self, inside: Callable[[str], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "python").touch()
+        monkeypatch.setattr(sys, "prefix", str(tmp_path))
+        assert tmp_path.is_relative_to("/tmp")
+        assert inside(f"import os; print(os.path.exists('{tmp_path / 'python'}'))") == "True\n"
 
     def test_no_other_process_is_to_be_seen(self, inside: Callable[[str], str]) -> None:
         assert inside("import os; print(len([n for n in os.listdir('/proc') if n.isdigit()]))") == "2\n"
