@@ -240,14 +240,14 @@ async def test_a_generator_in_threads_is_closed_however_it_ends() -> None:
 
     def chunks(error: Exception | None = None) -> Generator[bytes, None, None]:
         try:
-            for _ in range(100):
-                yield bytes(MIB // 2)
+            for _ in range(320):
+                yield bytes(MIB // 32)
             if error is not None:
                 raise error
         finally:
             closed.append(True)
 
-    assert [len(data) for data in await all_pieces(in_thread(chunks(), workers))] == [MIB] * 50
+    assert [len(data) for data in await all_pieces(in_thread(chunks(), workers))] == [MIB] * 10
     async with aclosing(in_thread(chunks(), workers)) as pieces:
         assert len(await anext(pieces)) == MIB
     with pytest.raises(ValueError, match="broken"):
