@@ -262,7 +262,7 @@ def test_more_at_once_than_an_account_may(running: Service, laptop: Device, size
         wire.head("PUT", f"{laptop.files}/w{number}".encode(), as_sent(laptop.client) | {"Content-Length": str(size)})
         wire.send(b"x")
         wires.append(wire)
-    time.sleep(1)
+    time.sleep(3)
     answer = laptop.put("one too many", bytes(size))
     check(answer, 503, "busy")
     assert answer.headers["retry-after"] == "5"
