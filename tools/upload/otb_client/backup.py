@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Optional, Union
+from typing import Optional, Union
 
 from blake3 import blake3
 
@@ -28,7 +28,6 @@ from otb_client.hashing import (
     hash_file,
     is_hot,
     is_same,
-    read_into,
     record_of,
 )
 from otb_client.run import Run
@@ -45,9 +44,6 @@ from otb_client.send import (
     missing,
     send_blobs,
 )
-
-if TYPE_CHECKING:
-    from otb_client.reread import Records, Reread
 
 CONNECTIONS = 4
 BUFFERS = 4
@@ -76,11 +72,6 @@ class Backup:
         self._rehash = rehash
         self._scanner = Scanner(run.cache, found, rehash=rehash, lines=lines, skipped=skipped)
         self._to_read: deque[Folder] = deque()
-        self._reread: Optional[Reread] = None
-        if rehash:
-            from otb_client import reread  # noqa: PLC0415  # nobody else needs other processes
-
-            self._reread = reread.Reread(self._was_reread)
         self._buffers: queue.Queue[Batch] = queue.Queue()
         self._buffers_made = 0
         self._tasks: queue.Queue[_Task] = queue.Queue()
@@ -97,30 +88,21 @@ class Backup:
         """All of it. Raises what ended it early."""
         for root in roots:
             self._scanner.add_root(root)
-        try:
-            self._read_all()
-        finally:
-            if self._reread is not None:
-                self._reread.close()
+        scanning = True
+        while scanning or self._to_read:
+            self._check()
+            if self._to_read and (self._batch is not None or self._take_buffer(wait=not scanning)):
+                self._read_folder(self._to_read[0])
+                if not self._to_read[0].small:
+                    self._to_read.popleft()
+            elif scanning:
+                scanning = self._scanner.step()
         self._progress.is_scanned = True
         self._flush()
         self._end()
         self._committer.finish()
         self._check()
         self._committer.save()
-
-    def _read_all(self) -> None:
-        scanning, rereading = True, self._reread is not None
-        while scanning or rereading or self._to_read:
-            self._check()
-            if self._to_read and (self._batch is not None or self._take_buffer(wait=not (scanning or rereading))):
-                self._read_folder(self._to_read[0])
-                if not self._to_read[0].small:
-                    self._to_read.popleft()
-            elif scanning:
-                scanning = self._scanner.step()
-            elif self._reread is not None:
-                rereading = self._reread.step()
 
     # -- what the scanner finds -------------------------------------------------------------------------------------
 
@@ -138,33 +120,13 @@ class Backup:
             to_read_bytes=size_bytes,
         )
         self._run.scanned(folder)
-        folder.items = scanned.items
-        if self._reread is not None and folder.is_committed:
-            folder.parts = self._reread.add(folder, [name for name in folder.small if name in folder.known])
-        if not folder.parts:
-            self._read_later(folder)
-        for name, _ in scanned.large:
-            self._hash_later(folder, name)
-
-    def _read_later(self, folder: Folder) -> None:
         if folder.small:
+            folder.items = scanned.items
             self._to_read.append(folder)
         else:
-            self._committer.add(folder.items)
-
-    def _was_reread(self, folder: Folder, names: list[str], records: "Records") -> None:
-        """A part of a folder was read again: what is just what the backup has needs no more."""
-        read = {name: record for name, record in zip(names, records) if record is not None}
-        same = {name for name, record in read.items() if self._is_committed(folder, name, record)}
-        size_bytes = sum([read[name][0] for name in same])
-        self._progress.add(settled=len(same), settled_bytes=size_bytes, unchanged=len(same))
-        folder.same |= same
-        folder.parts -= 1
-        if not folder.parts:
-            folder.small = [name for name in folder.small if name not in folder.same]
-            self._read_later(folder)
-        if same:
-            self._run.settled([(folder, len(same))])
+            self._committer.add(scanned.items)
+        for name, _ in scanned.large:
+            self._hash_later(folder, name)
 
     def _hash_later(self, folder: Folder, name: str) -> None:
         if self._hasher is None:
@@ -281,7 +243,7 @@ class Backup:
                     return record_of(before, b"", now_ns)
                 if (start + size >= batch.room and batch.used) or len(batch.items) >= BATCH_ITEMS_MAX:
                     return None
-                count = read_into(fd, batch.view[start : start + size + 1])
+                count = _read_into(fd, batch, start, size + 1)
                 after = _fstat(fd)
             finally:
                 _close(fd)
@@ -495,3 +457,17 @@ class Backup:
     def _stop_if_asked(self) -> None:
         if self._run.api.stop.is_set():
             raise Stopped("Interrupted.")
+
+
+def _read_with_copy(fd: int, batch: Batch, start: int, size_bytes: int) -> int:
+    """For Windows."""
+    data = os.read(fd, size_bytes)
+    batch.buffer[start : start + len(data)] = data
+    return len(data)
+
+
+def _read_in_place(fd: int, batch: Batch, start: int, size_bytes: int) -> int:
+    return os.readv(fd, [batch.view[start : start + size_bytes]])
+
+
+_read_into = _read_in_place if hasattr(os, "readv") else _read_with_copy

@@ -80,21 +80,6 @@ def open_file(path: str) -> int:
     return os.open(path, OPEN_FLAGS)
 
 
-def _read_with_copy(fd: int, view: memoryview) -> int:
-    """For Windows."""
-    data = os.read(fd, len(view))
-    view[: len(data)] = data
-    return len(data)
-
-
-def _read_in_place(fd: int, view: memoryview) -> int:
-    return os.readv(fd, [view])
-
-
-read_into = _read_in_place if hasattr(os, "readv") else _read_with_copy
-"""`read_into(fd, view)` reads at most so many bytes to their place and returns how many. Raises `OSError`."""
-
-
 def hash_file(path: str, *, on_bytes: Any = None, is_stopped: Any = None) -> Record:
     """The record of a file of any size, read in blocks. Raises `OSError`, `FileChanging`, `NotAFile`.
 

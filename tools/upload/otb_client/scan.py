@@ -64,8 +64,7 @@ class Folder:
 
     __slots__ = (
         "committed_meta", "device", "is_changed", "is_committed", "is_mount", "is_scanned", "items", "json_prefix",
-        "known", "left", "meta", "own", "parts", "path", "prefix", "records", "root", "rules", "same", "saved_at",
-        "small",
+        "known", "left", "meta", "own", "path", "prefix", "records", "root", "rules", "saved_at", "small",
     )  # fmt: skip
 
     def __init__(self, prefix: str, path: bytes, root: Root) -> None:
@@ -90,10 +89,6 @@ class Folder:
         """Names that are complete and go with the folder's first small files."""
         self.small: list[str] = []
         """Names of files up to 1 MiB that must be read."""
-        self.parts = 0
-        """In how many parts of it files are still being read again …"""
-        self.same: set[str] = set()
-        """… and which were found as they are in the backup."""
         self.left = 0
         self.is_changed = False
         self.is_scanned = False
