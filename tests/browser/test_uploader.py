@@ -450,14 +450,17 @@ def test_thousands_of_files_keep_the_page_small_and_smooth(
     count = scale(1_500, 20_000)
     window = open_window(PHONE)
     page = window.page
-    page.goto(preview + FOLDER)
-    page.evaluate(CHOOSE_MANY, count)
-    expect(page.get_by_role("heading", name=f"Uploading {count:,} files")).to_be_visible()
-    window.check_fits()
-    watched: dict[str, Any] = page.evaluate(WATCH_FRAMES)
-    assert watched["rows"] <= ROWS_MAX
-    # Other tests use the processors as well: one frame may come late, most of the time must not pass waiting for some.
-    assert watched["stalled_ms"] < watched["watched_ms"] / 2, "the page answers while it uploads"
+    worst_ms = []
+    # Other tests use the processors too: what the page itself holds up is late each time.
+    while len(worst_ms) < 3 and min(worst_ms, default=400) >= 400:
+        page.goto(preview + FOLDER)
+        page.evaluate(CHOOSE_MANY, count)
+        expect(page.get_by_role("heading", name=f"Uploading {count:,} files")).to_be_visible()
+        window.check_fits()
+        watched: dict[str, Any] = page.evaluate(WATCH_FRAMES)
+        assert watched["rows"] <= ROWS_MAX
+        worst_ms.append(watched["worst_ms"])
+    assert min(worst_ms) < 400, "the page answers while it uploads"
     expect(page.get_by_role("heading", name="Upload complete")).to_be_visible(timeout=600_000)
     expect(page.locator("[data-detail]")).to_have_text(f"{count // 2:,} new · {count - count // 2:,} already there")
 
@@ -470,13 +473,13 @@ CHOOSE_MANY: Final = """count => {
   input.dispatchEvent(new Event("change"));
 }"""
 WATCH_FRAMES: Final = """() => new Promise(resolve => {
-  const begin = performance.now();
-  let last = begin, stalled_ms = 0, rows = 0;
+  let last = performance.now(), worst_ms = 0, rows = 0;
+  const end = last + 3000;
   const look = now => {
-    if (now - last > 400) stalled_ms += now - last;
+    worst_ms = Math.max(worst_ms, now - last);
     rows = Math.max(rows, document.querySelectorAll(".upload-row").length);
     last = now;
-    if (now < begin + 3000) requestAnimationFrame(look); else resolve({stalled_ms, watched_ms: now - begin, rows});
+    if (now < end) requestAnimationFrame(look); else resolve({worst_ms, rows});
   };
   requestAnimationFrame(look);
 })"""
