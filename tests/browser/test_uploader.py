@@ -450,7 +450,7 @@ def test_thousands_of_files_keep_the_page_small_and_smooth(
     count = scale(1_500, 20_000)
     window = open_window(PHONE)
     page = window.page
-    worst_ms = []
+    worst_ms: list[float] = []
     # Other tests use the processors too: what the page itself holds up is late each time.
     while len(worst_ms) < 3 and min(worst_ms, default=400) >= 400:
         page.goto(preview + FOLDER)
