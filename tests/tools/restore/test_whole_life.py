@@ -18,6 +18,7 @@ from tests.tools.upload.computer import SECONDS_MAX, Computer
 FILES_PER_FOLDER = 40
 CHANGED_SHARE = 0.01
 PROOF_SECONDS_MAX = 7_200
+FRAME_HEAD_BYTES = 40
 
 
 def make_mix(top: Path, files: int, total_bytes_max: int) -> int:
@@ -78,14 +79,17 @@ def test_up_changed_up_again_and_back_as_at_first(
     assert sent.summary["files"] == files
     moment = datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
-    changed = change(top, files)
+    changed_or_gone, changed, changed_bytes = change(top, files)
     started = time.monotonic()
     again = computer.run("upload", "--json", "--mirror", str(top), timeout=seconds_max)
     second_seconds = time.monotonic() - started
     assert again.code == 0, again
-    # The second run's work is looking: it reads and sends what changed and nothing else.
-    assert again.summary["to_read"] == changed
-    assert second_seconds < first_seconds
+    # The second run's work is looking: it reads and sends what changed, names that and its folders, and nothing else.
+    assert (again.summary["to_read"], again.summary["sent"]) == (changed, changed)
+    assert again.summary["unchanged"] == again.summary["files"] - changed
+    assert again.summary["committed"] <= 2 * changed_or_gone
+    assert again.summary["sent_bytes"] == changed_bytes
+    assert changed_bytes <= again.summary["line_bytes"] <= changed_bytes + changed * FRAME_HEAD_BYTES
 
     out = tmp_path / "out"
     started = time.monotonic()
@@ -107,19 +111,20 @@ def test_up_changed_up_again_and_back_as_at_first(
     assert computer.run("check", str(top), "--quick", timeout=seconds_max).code == 0
 
 
-def change(top: Path, files: int) -> int:
-    """One in a hundred: half of them other content, a quarter gone, a quarter new. Returns how many must be read."""
+def change(top: Path, files: int) -> tuple[int, int, int]:
+    """One in a hundred: half of them other content, a quarter gone, a quarter new.
+
+    Returns how many they are, how many of them must be read, and the bytes of these.
+    """
     rng = random.Random(7)
     paths = sorted(path for path in top.rglob("*") if path.is_file())
     chosen = rng.sample(paths, max(8, int(files * CHANGED_SHARE)))
-    to_read = 0
+    sizes = []
     for number, path in enumerate(chosen):
         if number % 4 == 0:
             path.unlink()
         elif number % 4 == 1:
-            path.with_name(f"new {number}.txt").write_bytes(rng.randbytes(3_000))
-            to_read += 1
+            sizes.append(path.with_name(f"new {number}.txt").write_bytes(rng.randbytes(3_000)))
         else:
-            path.write_bytes(rng.randbytes(rng.randrange(1, 9_000)))
-            to_read += 1
-    return to_read
+            sizes.append(path.write_bytes(rng.randbytes(rng.randrange(1, 9_000))))
+    return len(chosen), len(sizes), sum(sizes)
