@@ -1,0 +1,1 @@
+"""Starts `tools.importing`: a package cannot be imported by the name of a keyword."""

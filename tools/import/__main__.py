@@ -1,0 +1,7 @@
+"""Start tools/import."""
+
+import sys
+
+from tools.importing.main import main
+
+sys.exit(main())
