@@ -36,6 +36,8 @@ class Settings:
     app_host: str
     app_port: int
     proxy_addresses: tuple[str, ...]
+    accel_location: str | None
+    accel_verified_days: int
     secret_key: str
     storage_root: Path
     search_dir: Path
@@ -153,6 +155,8 @@ def _read(r: _Reader) -> Settings:
         app_host=r.text("APP_HOST", "127.0.0.1"),
         app_port=r.number("APP_PORT", 5090, 1, 65535),
         proxy_addresses=r.networks("PROXY_ADDRESSES"),
+        accel_location=r.optional("ACCEL_LOCATION", _is_location, "a path that begins and ends with a slash"),
+        accel_verified_days=r.number("ACCEL_VERIFIED_DAYS", 35, 1, 365),
         secret_key=r.checked("SECRET_KEY", None, _is_secret, secret),
         storage_root=Path(
             r.checked("STORAGE_ROOT", None, _is_absolute, "an absolute path, e.g. /tank/backups/otb-cloud")
@@ -225,6 +229,10 @@ def _is_replica(value: str) -> bool:
     return Path(value).is_absolute() or bool(
         re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[0-9A-Za-z._-]+)*", value)
     )
+
+
+def _is_location(value: str) -> bool:
+    return bool(re.fullmatch(r"/([0-9A-Za-z_-]+/)+", value))
 
 
 def _is_secret(value: str) -> bool:

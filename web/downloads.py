@@ -1,7 +1,8 @@
 """A stored file as an HTTP answer: whole or one range, checked as it flows, and harmless in a browser.
 
-What always holds: no byte leaves unchecked, and the last piece of a whole file only after its digest matched; a damaged
-file breaks the answer off and never completes it; the content can neither run script nor be taken for a page.
+What always holds: no byte leaves here unchecked, and the last piece of a whole file only after its digest matched; a
+damaged file breaks the answer off and never completes it; the content can neither run script nor be taken for a page.
+What the proxy sends by itself (`web/proxy.py`) was re-read not long ago.
 """
 
 from collections.abc import AsyncGenerator, Generator
@@ -21,6 +22,7 @@ from web.damage import report_damage
 from web.digests import etag
 from web.errors import ContentDamaged
 from web.media import preview_kind
+from web.proxy import proxy_path
 from web.ranges import ByteRange, is_unchanged, parse_range, range_still_fits
 from web.sessions import Caller
 from web.state import services
@@ -30,6 +32,8 @@ from web.times import http_date
 
 CONTENT_CSP: Final = "default-src 'none'; sandbox; frame-ancestors 'none'"
 _DOWNLOAD_TYPE: Final = "application/octet-stream"
+_OF_BYTES: Final = {"Accept-Ranges", "Content-Length", "Content-Range"}
+"""Said by whoever sends the bytes."""
 
 
 async def content_answer(request: Request, caller: Caller, entry: Entry, *, inline: bool = False) -> Response:
@@ -49,6 +53,10 @@ async def content_answer(request: Request, caller: Caller, entry: Entry, *, inli
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers)
     await _log(request, caller, entry)
+    path = await proxy_path(request, caller, entry, blob, is_part=part is not None)
+    if path is not None:
+        kept = {name: value for name, value in headers.items() if name not in _OF_BYTES}
+        return Response(headers=kept | {"X-Accel-Redirect": path})
     held = services(request)
     pieces = checked_pieces(request, caller, read_blob(held.store, blob, part), str(entry.path))
     return await StreamedAnswer.begin(status, headers, pieces, held.downloads.take(caller.scope.tenant.id))

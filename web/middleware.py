@@ -24,6 +24,7 @@ from web.csrf import check_site
 from web.errors import Disconnected, TooLarge, WrongHost
 from web.limits import QUERY_BYTES_MAX
 from web.paths import has_control_characters
+from web.proxy import PROXIED_KEY, Proxies
 
 log: Final = logging.getLogger("otb.web")
 
@@ -55,6 +56,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings, answer_error: ErrorAnswer) -> None:
         self._app = app
         self._hosts = allowed_hosts(settings)
+        self._proxies = Proxies(settings)
         self._answer_error = answer_error
         self._headers = base_headers()
         if settings.is_https:
@@ -66,6 +68,7 @@ class Guard:
             await self._app(scope, receive, send)
             return
         scope[REQUEST_ID_KEY] = secrets.token_hex(8)
+        scope[PROXIED_KEY] = self._proxies.sent(scope)
         started = False
 
         async def guarded_send(message: Message) -> None:

@@ -20,6 +20,7 @@ from web.direct import BODY
 from web.errors import Problem
 from web.limits import HEADERS_BYTES_MAX, HEADERS_SECONDS_MAX
 from web.middleware import base_headers
+from web.proxy import PEER
 
 _BAD: Final = Problem(
     HTTPStatus.BAD_REQUEST,
@@ -91,7 +92,10 @@ class Protocol(HttpToolsProtocol):
         self._end_deadline()
         super().on_headers_complete()
         self.left_bytes = self._announced_bytes()
-        self.scope["extensions"] = {BODY: {"connection": partial(self._connection_of, self.cycle)}}
+        self.scope["extensions"] = {
+            BODY: {"connection": partial(self._connection_of, self.cycle)},
+            PEER: {"address": self.client[0] if self.client else ""},
+        }
 
     def on_body(self, body: bytes) -> None:
         self.left_bytes = max(0, self.left_bytes - len(body))
