@@ -11,7 +11,6 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
@@ -36,11 +35,6 @@ KNOWN_FOLDERS_MAX: Final = 10_000
 def parent_of(path: str) -> str:
     """The folder that holds `path`, `.` for the root."""
     return path.rpartition("/")[0] or "."
-
-
-def levels_of(folder: str) -> list[str]:
-    """`a/b/c` as `a`, `a/b`, `a/b/c`."""
-    return list(accumulate(folder.split("/"), "{}/{}".format))
 
 
 class LocalBackend:
@@ -113,10 +107,14 @@ class LocalBackend:
         self._gate.check()
         wanted = [folder for folder in (INCOMING, *folders) if folder not in self._known_folders]
         missing: dict[str, dict[str, None]] = {}
-        for level in (level for folder in wanted for level in levels_of(checked_key(folder))):
-            missing.setdefault(parent_of(level), {})[level.rpartition("/")[2]] = None
-        for parent, names in missing.items():
-            self._guard.run(partial(self._make_folders, parent, names), "making folders in", parent)
+        for folder in wanted:
+            parent, _, name = checked_key(folder).rpartition("/")
+            while name and name not in missing.setdefault(parent, {}):
+                missing[parent][name] = None
+                parent, _, name = parent.rpartition("/")
+        for parent in sorted(missing):  # a folder before what it holds
+            folder = parent or "."
+            self._guard.run(partial(self._make_folders, folder, missing[parent]), "making folders in", folder)
         self._remember(wanted)
 
     def create(self) -> ObjectWriter:

@@ -6,9 +6,11 @@ import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
+import httpcore2
 import pytest
 
 from catalog.settings import Settings
@@ -43,6 +45,14 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What starts browsers and programs comes first: begun last, it would keep one worker busy after the others."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_authorities() -> Iterator[None]:
+    """The certificate authorities are read once: each of thousands of clients would take 50 ms for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpcore2, "default_ssl_context", cache(httpcore2.default_ssl_context))
+        yield
 
 
 @pytest.fixture(scope="session")

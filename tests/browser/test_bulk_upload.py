@@ -7,7 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -164,6 +164,18 @@ def let_go(page: Page, seen: list[Route]) -> None:
             route.continue_()
 
 
+@contextmanager
+def slow_line(page: Page, bytes_per_second: int) -> Iterator[None]:
+    """Meanwhile the page sends no faster than this."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    line = {"offline": False, "latency": 0, "downloadThroughput": -1}
+    session.send("Network.emulateNetworkConditions", line | {"uploadThroughput": bytes_per_second})
+    yield
+    session.send("Network.emulateNetworkConditions", line | {"uploadThroughput": -1})
+    session.detach()
+
+
 def expect_done(page: Page, words: str, headline: str = "Upload complete") -> None:
     expect(page.get_by_role("heading", name=headline)).to_be_visible(timeout=LONG_MS)
     expect(page.locator("[data-detail]")).to_have_text(words)
@@ -260,24 +272,25 @@ def test_the_second_drop_sends_what_is_new_and_says_so(account: Account, open_wi
 def test_a_large_file_goes_on_where_it_was_after_a_pause_and_after_a_reload(
     account: Account, open_window: Window, tmp_path: Path, scale: Scale
 ) -> None:
-    size = scale(100, 2_000) * MIB
+    size = scale(50, 2_000) * MIB
     film = tmp_path / "film.bin"
     with film.open("wb") as file:
         for _ in range(size // MIB):
             file.write(os.urandom(MIB))
     window = account.open(open_window)
     page = window.page
-    drop(page, [film])
-    wait_for_share(page, 10)
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
-    page.wait_for_timeout(500)
-    asked = len(account.requests)
-    page.wait_for_timeout(500)
-    assert len(account.requests) == asked, "a pause is one"
-    page.get_by_role("button", name="Go on").first.click()
-    wait_for_share(page, 40)
-    page.reload()
+    with slow_line(page, size // 10):
+        drop(page, [film])
+        wait_for_share(page, 10)
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+        page.wait_for_timeout(500)
+        asked = len(account.requests)
+        page.wait_for_timeout(500)
+        assert len(account.requests) == asked, "a pause is one"
+        page.get_by_role("button", name="Go on").first.click()
+        wait_for_share(page, 40)
+        page.reload()
     drop(page, [film])
     expect_done(page, "1 new")
     assert account.listed()["film.bin"] == ("file", digest_of(film.read_bytes()), size)

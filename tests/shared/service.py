@@ -2,11 +2,10 @@
 
 import socket
 import time
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
-
-import httpx2
 
 from catalog.settings import Settings
 from tests.shared.settings import GivenSettings
@@ -85,10 +84,14 @@ class Service:
         return self._child
 
     def _is_ready(self) -> bool:
+        asked = HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            return httpx2.get(f"{self.url}/readyz", headers={"Host": self._host}, timeout=5).status_code == 200
-        except httpx2.TransportError:  # not listening yet: asked again until the deadline
+            asked.request("GET", "/readyz", headers={"Host": self._host})
+            return asked.getresponse().status == 200
+        except (OSError, HTTPException):  # not listening yet: asked again until the deadline
             return False
+        finally:
+            asked.close()
 
 
 def memory_peak_bytes(pid: int) -> int:
