@@ -19,7 +19,7 @@ from typing import Final
 
 from cas.backend import Backend
 from cas.errors import CasError, StoreNotReady
-from cas.layout import store_folders
+from cas.layout import FORMAT_KEY, store_folders
 from cas.local import FOLDER_MODE, LocalBackend
 from tools.replicate.dumps import load_dump, newest_dump
 from tools.replicate.replica import Replication
@@ -38,9 +38,11 @@ class DrillFailed(CasError):
 
 def restore(replica: Backend, root: Path, counted: Callable[[int], object]) -> Replication:
     """Make a store in `root`, which must be empty or missing, from the replica. Every byte is checked on its way;
-    FORMAT comes last, so that what was interrupted is no store and is gone on with. Raises StoreNotReady, and what
-    reading and writing raise."""
+    FORMAT comes last, so that what was interrupted is no store and is gone on with. Raises StoreNotReady, also for a
+    store that is whole already: what came to it since would be taken away. Raises what reading and writing raise."""
     root.mkdir(FOLDER_MODE, exist_ok=True)
+    if (root / FORMAT_KEY).exists():
+        raise StoreNotReady(f"{root} is a store already; nothing was changed", str(root))
     with closing(LocalBackend(root)) as target:
         target.prepare(store_folders())
         copying = Replication(replica, target, counted)

@@ -56,6 +56,8 @@ class Replication:
         raise; a fault of one object stops nothing."""
         store_id = self._bind()
         self._target.prepare([])  # where temporaries lie: a new replica is an empty folder
+        for name in list(self._target.temporaries()):  # what a killed run had on its way; one runs at a time
+            self._target.discard(name)
         journal = list(self._source.list(f"{JOURNAL}/"))  # before the blobs, so that every record in it finds its blobs
         gone = [*self._copy_below(f"{BLOBS}/"), *self._copy_below(f"{PACKS}/")]
         gone += self._copy_all(iter(journal), self._target.list(f"{JOURNAL}/"))

@@ -17,7 +17,7 @@ from cas.local import LocalBackend
 from cas.s3 import S3Backend
 from cas.store import BlobStore
 from tests.shared.s3 import new_bucket, s3_server
-from tests.shared.settings import write_settings
+from tests.shared.settings import GivenSettings, write_settings
 from tests.shared.worlds import Computer, World
 from tests.tools.rebuild.history import Customer
 from tests.tools.rebuild.test_rebuild import dump_of, to_process
@@ -247,17 +247,29 @@ async def test_a_record_is_never_there_before_its_blobs(world: World, tmp_path: 
 # -- the program
 
 
-async def test_the_program_and_the_drill(world: World, tmp_path: Path, quick_folder: Path, s3_url: str) -> None:
+async def test_the_program_and_the_drill(
+    world: World, tmp_path: Path, quick_folder: Path, s3_url: str, scale: Callable[[list[str], list[str]], list[str]]
+) -> None:
     await used(world, times=12)
     place = new_bucket(s3_url)
     values = world.values | {
-        "REPLICA": f"s3://{place.bucket}/{place.prefix}",
         "REPLICA_S3_ENDPOINT": s3_url,
         "REPLICA_S3_ACCESS_KEY": "test",
         "REPLICA_S3_SECRET_KEY": "test-secret",
         "REPLICA_SPOOL": str(tmp_path),
     }
-    given = write_settings(tmp_path / "settings", values)
+    (tmp_path / "replica").mkdir()
+    bucket, folder = f"s3://{place.bucket}/{place.prefix}", str(tmp_path / "replica")
+    for replica in scale([bucket], [bucket, folder]):
+        given = write_settings(tmp_path / "settings", values | {"REPLICA": replica})
+        await check_replicated(world, given)
+        drilled = quick_folder / "drill"  # a whole store has 65,792 folders: in memory where there is room
+        await check_drilled(given, drilled)
+        assert not any(name.name.startswith("otb-replica-") for name in tmp_path.iterdir())
+        shutil.rmtree(drilled)
+
+
+async def check_replicated(world: World, given: GivenSettings) -> None:
     never = await to_process(python("tools.replicate", "status"), given)
     assert (never.returncode, "nothing was ever replicated" in never.stderr) == (2, True)
     done = await to_process(python("tools.replicate", "run"), given)
@@ -268,18 +280,18 @@ async def test_the_program_and_the_drill(world: World, tmp_path: Path, quick_fol
     status = await to_process(python("tools.replicate", "status"), given)
     assert world.store.store_id in status.stdout
     assert f"whole at   {datetime.now(UTC):%Y-%m-%d}" in status.stdout
-    drilled = quick_folder / "drill"  # a whole store has 65,792 folders: in memory where there is room
-    drill = await to_process(python("tools.replicate", "drill", str(drilled)), given)
+
+
+async def check_drilled(given: GivenSettings, folder: Path) -> None:
+    drill = await to_process(python("tools.replicate", "drill", str(folder)), given)
     assert (drill.returncode, drill.stderr) == (0, "")
     for step in (
         "each checked", "rebuilt the catalog from the journal", "re-read every blob", "the server runs on it",
         "the dump agrees with the journal", "the drill passed",
     ):  # fmt: skip
         assert step in drill.stdout
-    assert not any(name.name.startswith("otb-replica-") for name in tmp_path.iterdir())
-    refused = await to_process(python("tools.replicate", "drill", str(drilled)), given)
+    refused = await to_process(python("tools.replicate", "drill", str(folder)), given)
     assert (refused.returncode, "is not empty" in refused.stderr) == (2, True)
-    shutil.rmtree(drilled)
 
 
 async def test_without_a_replica_the_program_says_what_to_set(world: World, tmp_path: Path) -> None:
