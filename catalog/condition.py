@@ -17,7 +17,8 @@ class Condition:
     """`damaged_blobs` and `missing_blobs` are counted up to `DAMAGED_COUNTED_MAX`."""
 
     verified_at: datetime | None
-    """The end of the newest scrub that went through everything."""
+    """Since then everything was re-read, but what came later and was not yet: when the blob that was re-read longest
+    ago was."""
     damaged_blobs: int
     missing_blobs: int
     uploads_open: int
@@ -31,7 +32,7 @@ class Condition:
 async def read_condition(database: Database) -> Condition:
     """Raises `DatabaseUnavailable`."""
     async with database.reading() as tx:
-        scrub = await tx.fetch_one("SELECT MAX(finished_at) FROM scrub_run")
+        oldest = await tx.fetch_one("SELECT MIN(verified_at) FROM verification")
         counts = []
         for outcome in ("damaged", "missing"):
             row = await tx.fetch_one(
@@ -40,7 +41,7 @@ async def read_condition(database: Database) -> Condition:
             )
             counts.append(int(row[0]) if row else 0)
         uploads = await tx.fetch_one("SELECT COUNT(*) FROM upload WHERE finished_at IS NULL")
-    verified_at = scrub[0] if scrub else None
+    verified_at = oldest[0] if oldest else None
     jobs = JobQueue(database)
     return Condition(
         clock.from_db(verified_at) if verified_at else None, counts[0], counts[1], int(uploads[0]) if uploads else 0,

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from cas.blob import Blob
 from cas.digest import Digest
 from catalog import clock
@@ -29,6 +31,18 @@ class Freshness:
     never: int
     oldest: datetime | None
     unhealthy: int
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """A run of tools/verify, over or under way. `selection` None: everything; `counts`: outcome → blobs."""
+
+    id: int
+    started_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    selection: str | None
+    counts: dict[str, int]
 
 
 class Scrubbing:
@@ -91,6 +105,22 @@ class Scrubbing:
         if row is None or not row[0]:
             return Freshness(0, 0, None, 0)
         return Freshness(row[0], int(row[1]), None if row[2] is None else clock.from_db(row[2]), int(row[3]))
+
+    async def history(self, limit: int) -> list[PastRun]:
+        """The newest runs first."""
+        async with self._database.reading() as tx:
+            rows = await tx.fetch_all(
+                "SELECT id, started_at, updated_at, finished_at, selection, counts FROM scrub_run"
+                " ORDER BY id DESC LIMIT %s",
+                (limit,),
+            )
+        return [
+            PastRun(
+                run_id, clock.from_db(started), clock.from_db(updated), None if end is None else clock.from_db(end),
+                selection, msgspec.json.decode(counts, type=dict[str, int]),
+            )
+            for run_id, started, updated, end, selection, counts in rows
+        ]  # fmt: skip
 
     async def _ids(self, where: str, *params: object) -> list[int]:
         async with self._database.reading() as tx:

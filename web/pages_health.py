@@ -142,5 +142,5 @@ def exposition(health: Health) -> bytes:
         registry.register(_JobCounters(condition.jobs))
         if condition.verified_at is not None:
             age = (datetime.now(UTC) - condition.verified_at).total_seconds()
-            gauge("verified_age_seconds", "Since the newest scrub that went through everything", age)
+            gauge("verified_age_seconds", "Since the blob that was re-read longest ago was", age)
     return generate_latest(registry)

@@ -1,7 +1,9 @@
 """Damaged files: their owner sees which, nobody else does, and sending the bytes again heals them."""
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
+from html import unescape
 
 import httpx2
 
@@ -22,7 +24,13 @@ def test_the_owner_sees_what_is_damaged_until_it_is_healed(
     with suppress(httpx2.RemoteProtocolError):  # it breaks off, visibly
         laptop.get("photos/a.raw")
     assert [found["id"] for found in owner.get("/api/v1/damaged").json()["entries"]] == [entry]
-    assert "a.raw" in owner.get("/damaged").text
+    page = owner.get("/damaged").text
+    [told] = re.findall(r'<li class="row">.*?</li>', page, re.DOTALL)
+    assert (f'href="/entries/{entry}"' in told, "a.raw" in told) == (True, True)
+    device = owner.get(f"/api/v1/devices/{laptop.id}").json()["name"]
+    assert f"{device} › photos" in unescape(told), "the device on which the original was"
+    assert "run the backup of the device it came from, or upload the same file again" in page
+    assert "keep the original" in page
     assert join().get("/api/v1/damaged").json()["entries"] == []
     phone = Device.make(owner, "phone")
     with bearer(running.url, phone.token()) as other_device:

@@ -10,8 +10,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, closing
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -31,6 +31,7 @@ from tools.sizes import parse_size
 from tools.verify.audit_chain import check_audit, say_audit
 from tools.verify.chains import check_chains
 from tools.verify.derived import DerivedReport, Remaking, say_derived
+from tools.verify.history import RUNS_SHOWN, history_lines
 from tools.verify.idle import read_idly
 from tools.verify.indexes import check_indexes
 from tools.verify.metrics import write_metrics
@@ -40,7 +41,7 @@ from tools.verify.permissions import check_permissions
 from tools.verify.progress import Progress, ProgressLine
 from tools.verify.remake import MadeAgain
 from tools.verify.repair import Copy, Source, repair
-from tools.verify.report import COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
+from tools.verify.report import CLEAN, COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
 from tools.verify.scrub import CatalogSide, Scrub
 from tools.verify.selection import Selection, add_selections
 from tools.worker.errors import WorkerError
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--derived", action="store_true", help="make derived files again and compare them, and nothing else"
     )
+    instead.add_argument("--history", action="store_true", help="list the newest runs, and do nothing else")
     add_selections(parser)
     parser.add_argument("--repair-from", type=Path, metavar="FOLDER", help="heal what is damaged from this copy")
     parser.add_argument(
@@ -99,25 +101,35 @@ def _threads(text: str) -> int:
     return int(text)
 
 
-async def _run_audit(settings: Settings) -> int:
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[BlobStore, Journal, Catalog]]:
+    """What looking takes that moves nothing."""
     async with AsyncExitStack() as stack:
         backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
         store, journal = BlobStore.open(backend), Journal(backend)
         catalog = await Catalog.open(settings, journal, store.store_id, connections_max=2)
         stack.push_async_callback(catalog.close)
+        yield store, journal, catalog
+
+
+async def _run_audit(settings: Settings) -> int:
+    async with _opened(settings) as (_, journal, catalog):
         report = await check_audit(catalog.system.audit, journal, AuditKey.load(settings.audit_key_file))
     say_audit(report)
     return report.exit_code
 
 
+async def _run_history(settings: Settings) -> int:
+    async with _opened(settings) as (_, _, catalog):
+        for line in history_lines(await catalog.system.scrubbing.history(RUNS_SHOWN)):
+            print(line)
+    return CLEAN
+
+
 async def _run_derived(settings: Settings, is_progress_wanted: bool) -> int:
     report = DerivedReport()
     progress = ProgressLine(report.summary, is_progress_wanted)
-    async with AsyncExitStack() as stack:
-        backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
-        store = BlobStore.open(backend)
-        catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
-        stack.push_async_callback(catalog.close)
+    async with _opened(settings) as (store, _, catalog), AsyncExitStack() as stack:
         remaking = Remaking(catalog.system, await _maker(stack, settings, store), report)
         _stop_on_signals(remaking.stop)
         async for _ in remaking.run(catalog.system.derived_rows):
@@ -141,6 +153,8 @@ async def _maker(stack: AsyncExitStack, settings: Settings, store: BlobStore) ->
 async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.audit:
         return await _run_audit(settings)
+    if arguments.history:
+        return await _run_history(settings)
     if arguments.derived:
         return await _run_derived(settings, arguments.progress)
     async with AsyncExitStack() as stack:

@@ -4,8 +4,6 @@ import asyncio
 import random
 import secrets
 import shutil
-import subprocess
-import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +18,6 @@ from cas.store import BlobStore
 from cas.trash import Trash
 from catalog.values import VerificationRecord
 from tests.shared.rig import Rig
-from tests.shared.settings import GivenSettings
 from tools.verify.main import _parser
 from tools.verify.pace import Pace
 from tools.verify.permissions import check_permissions
@@ -85,6 +82,8 @@ async def test_a_sample_takes_what_was_read_longest_ago(rig: Rig) -> None:
     assert freshness.never == 1
     assert freshness.oldest is not None
     assert (datetime.now(UTC) - freshness.oldest).days == 90
+    await rig.catalog.system.finish_scrub(await rig.catalog.system.start_scrub("a selection"))
+    assert (await rig.catalog.condition()).verified_at == freshness.oldest, "a selection is not everything"
 
 
 @pytest.mark.parametrize("arguments", [["--percent", "0"], ["--since", "soon"], ["--file", "7"], ["--digest", "xyz"]])
@@ -264,33 +263,3 @@ def is_whole(store: BlobStore, blob: object) -> bool:
     except (BlobDamaged, BlobMissing):
         return False
     return True
-
-
-# -- the program -----------------------------------------------------------------------------------------------------
-
-
-def run(site: GivenSettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "tools.verify", *arguments],
-        env=site.environ, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
-
-
-async def test_the_program_reads_a_selection_repairs_and_gives_figures(
-    site: GivenSettings, rig: Rig, tmp_path: Path
-) -> None:
-    blob = await rig.upload("a", data := secrets.token_bytes(3 * KIB))
-    shutil.copytree(rig.backend.root, tmp_path / "copy")
-    spoil(rig, blob_key(blob.digest, blob.encoding), 5)
-    tenant = ["--tenant", rig.scope.tenant.billing_client, "--idle", "--metrics", str(tmp_path / "metrics.prom")]
-    found = await asyncio.to_thread(run, site, *tenant)
-    assert (found.returncode, "damaged: blob" in found.stdout) == (1, True), found.stderr
-    assert 'otb_verify_blobs{outcome="damaged",kind="selection"} 1' in (tmp_path / "metrics.prom").read_text()
-    healed = await asyncio.to_thread(run, site, *tenant, "--repair-from", str(tmp_path / "copy"))
-    assert f"{FROM_COPY}: 1" in healed.stdout
-    assert await rig.read("a") == data
-    assert (await asyncio.to_thread(run, site, *tenant)).returncode == 0
-    assert "otb_store_blobs_unhealthy 0" in (tmp_path / "metrics.prom").read_text()
-    selections = await rig.fetch("SELECT selection, finished_at FROM scrub_run ORDER BY id DESC LIMIT 1")
-    assert selections[0][0] == f"tenant {rig.scope.tenant.id}"
-    assert selections[0][1] is not None
