@@ -75,6 +75,13 @@ class Settings:
     audit_key_file: Path | None
     sweep_grace_hours: int
     trash_days: int
+    lapse_days: int
+    mail_server: str | None
+    mail_port: int
+    mail_tls: str
+    mail_user: str
+    mail_password: str
+    mail_from: str
     worker_slots: int
     worker_heavy_slots: int
     worker_lease_seconds: int
@@ -196,6 +203,13 @@ def _read(r: _Reader) -> Settings:
         audit_key_file=r.path("AUDIT_KEY_FILE"),
         sweep_grace_hours=r.number("SWEEP_GRACE_HOURS", 24, 0, 24 * 365),
         trash_days=r.number("TRASH_DAYS", 14, 0, 365),
+        lapse_days=r.number("LAPSE_DAYS", 7, 0, 365),
+        mail_server=r.text("MAIL_SERVER", "") or None,
+        mail_port=r.number("MAIL_PORT", 587, 1, 65535),
+        mail_tls=r.checked("MAIL_TLS", "starttls", lambda value: _is_mail_tls(value, r.values), _MAIL_TLS),
+        mail_user=r.text("MAIL_USER", ""),
+        mail_password=r.text("MAIL_PASSWORD", ""),
+        mail_from=r.checked("MAIL_FROM", _mail_from(r.values), _is_mail_address, "an address such as otb@example.com"),
         worker_slots=r.number("WORKER_SLOTS", min(16, os.cpu_count() or 1), 1, 64),
         worker_heavy_slots=r.number("WORKER_HEAVY_SLOTS", 1, 0, 16),
         worker_lease_seconds=r.number("WORKER_LEASE_SECONDS", 30, 1, 3600),
@@ -212,6 +226,9 @@ _PUBLIC: Final = "an https URL without a path (http only for a loopback host)"
 _DEVICE: Final = "a device's path, e.g. /dev/dri/renderD128"
 
 
+_MAIL_TLS: Final = "starttls, tls, or none where MAIL_SERVER is a loopback host"
+
+
 _ZONE: Final = "a time zone's name, e.g. America/Toronto"
 
 
@@ -219,6 +236,18 @@ def _search_dir(values: Mapping[str, str]) -> str:
     """Beside the store, so that it is on the same disk and not in it."""
     root = values.get("STORAGE_ROOT", "").rstrip("/")
     return f"{root}-search" if _is_absolute(root) else "/"  # the root's own fault is told by itself
+
+
+def _mail_from(values: Mapping[str, str]) -> str:
+    return f"otb-cloud@{urlsplit(values.get('PUBLIC_URL', '')).hostname or 'otb-cloud.outsidethebox.top'}"
+
+
+def _is_mail_tls(value: str, values: Mapping[str, str]) -> bool:
+    return value in {"starttls", "tls"} or (value == "none" and values.get("MAIL_SERVER") in LOOPBACK_HOSTS)
+
+
+def _is_mail_address(value: str) -> bool:
+    return bool(re.fullmatch(r"[0-9A-Za-z.!#$%&*+/=?^_{|}~-]{1,64}@[0-9A-Za-z.-]{1,255}", value))
 
 
 def _is_absolute(value: str) -> bool:

@@ -18,6 +18,7 @@ from catalog.derived_rows import DerivedRows
 from catalog.errors import BadRequest, NotFound
 from catalog.grants import Redemptions
 from catalog.job_queue import JobQueue
+from catalog.lapses import Lapses
 from catalog.ledger import lock_ledger
 from catalog.packs import drop_pack, forget_pack, give_up_pack, known_packs, unfinished_packs
 from catalog.records import JournalKeeper, JournalWriter
@@ -53,6 +54,7 @@ class SystemScope:
         self.billing = Billing(database, settings, journal)
         self.audit = AuditChains(database)
         self.jobs = JobQueue(database)
+        self.lapses = Lapses(database)
         self.renditions = RenditionWork(database)
         self.redemptions = Redemptions(database)
 

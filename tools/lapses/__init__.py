@@ -1,0 +1,1 @@
+"""Mail to owners whose devices have not backed up for days."""

@@ -1,0 +1,7 @@
+"""Start tools/lapses."""
+
+import sys
+
+from tools.lapses.main import main
+
+sys.exit(main())
