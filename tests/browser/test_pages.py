@@ -1,33 +1,16 @@
-"""Every page in every state, in a real browser under the strict policy: quiet, accessible, within the window, usable by
-keyboard and without scripts. The server behind is the preview; the real one is tested beside this.
+"""The pages in a real browser under the strict policy, by keyboard and without scripts. The server behind is the
+preview; the real one is tested beside this.
 """
 
 import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.samples import samples
-from tests.browser.watch import DESK, PHONE, Watched
+from tests.browser.watch import PHONE, Watched
 
-SAMPLES = list(samples())
-LOOKS = [(DESK, False), (PHONE, True)]
-"""Each width and each scheme once: a width changes no colour, and a scheme no place."""
 Window = Callable[..., Watched]
-
-
-@pytest.mark.parametrize(("width", "dark"), LOOKS)
-def test_every_page_is_quiet_accessible_and_fits(preview: str, open_window: Window, width: int, dark: bool) -> None:
-    window = open_window(width, dark=dark)
-    window.expected_statuses = {400, 401, 403, 404, 409, 410, 503}
-    for sample in SAMPLES:
-        answer = window.page.goto(preview + sample.url)
-        assert answer
-        assert answer.status == sample.status
-        window.check_fits()
-        window.check_accessible()
 
 
 def test_the_keyboard_alone_reaches_the_content_and_opens_a_file(preview: str, open_window: Window) -> None:
