@@ -29,6 +29,8 @@ from web.sessions import Caller
 from web.views import remember_view, view_of
 
 SEARCH_FIELDS: Final = ("q", "from", "to", "by", "device", "area", "kind")
+HITS_SHOWN: Final = 50
+"""On a page: they fill three tall screens and are drawn in half the time of a hundred. More follow as one scrolls."""
 DEVICES_SHOWN: Final = 12
 _BAR: Final = 1_000
 
@@ -63,7 +65,7 @@ async def search_page(request: Request, caller: Caller) -> Response:
     try:
         wanted = search_query(query)
         if asked:
-            page = await caller.scope.search.find(wanted, cursor)
+            page = await caller.scope.search.find(wanted, cursor, HITS_SHOWN)
         facets = await caller.scope.search.facets(wanted)
     except BadRequest as e:
         error = e

@@ -11,9 +11,10 @@ from tests.browser.customers import Customer, new_customer
 from tests.browser.watch import DESK, PHONE, Watched
 from tests.shared.service import Service
 from tests.web.device import Device
+from web.pages_search import HITS_SHOWN
 
 Window = Callable[..., Watched]
-MANY: Final = 130
+MANY: Final = HITS_SHOWN + 30
 """More than a page."""
 
 
@@ -136,4 +137,4 @@ def test_without_scripts_the_form_and_the_links_do_it_all(customer: Customer, op
     expect(page.locator("#found .row")).to_have_count(1)
     page.goto(f"{customer.service.url}/search?q=jpg")
     page.get_by_role("link", name="Next page").click()
-    expect(page.locator("#found .row")).to_have_count(MANY - 100)
+    expect(page.locator("#found .row")).to_have_count(MANY - HITS_SHOWN)
