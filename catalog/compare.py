@@ -6,7 +6,7 @@ the audit) is not looked at; what a customer is called and where bytes lie in th
 
 import asyncio
 from array import array
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from cas.digest import Digest
@@ -70,10 +70,14 @@ class _Totals:
 
 
 class Comparison:
-    """One look at all of it. `counted` hears of each batch of entries that was compared. `may_be_older`: the catalog is
-    a dump that is known to be older than the journal, and what came since is no difference."""
+    """One look at all of it. `counted` hears of each batch of entries that was compared. `audited`: how many events of
+    an account's audit the journal knows, by its uuid. `may_be_older`: the catalog is a dump that is known to be older
+    than the journal, and what came since is no difference."""
 
-    def __init__(self, database: Database, counted: Counted, *, may_be_older: bool = False) -> None:
+    def __init__(
+        self, database: Database, counted: Counted, audited: Mapping[str, int], *, may_be_older: bool = False
+    ) -> None:
+        self._audited = audited
         self._may_be_older = may_be_older
         self._database = database
         self._counted = counted
@@ -95,8 +99,9 @@ class Comparison:
     async def tenant(self, uuid: str, chains: TenantChains) -> AsyncIterator[Difference]:
         """One tenant. Raises what reading the journal raises."""
         row = await self._one(
-            "SELECT t.id, t.billing_client, t.status, t.quota_bytes, t.time_zone, l.used_bytes, l.next_id"
-            " FROM tenant t JOIN ledger l ON l.tenant_id = t.id WHERE t.uuid = %s", uuid,
+            "SELECT t.id, t.billing_client, t.status, t.quota_bytes, t.time_zone, l.used_bytes, l.next_id,"
+            " IFNULL(h.sequence, 0) FROM tenant t JOIN ledger l ON l.tenant_id = t.id"
+            " LEFT JOIN audit_head h ON h.chain = t.id WHERE t.uuid = %s", uuid,
         )  # fmt: skip
         if (await asyncio.to_thread(TenantState.of, chains.tenant)).is_closed:
             if row is not None and row[2] != "closed":
@@ -105,8 +110,8 @@ class Comparison:
         if row is None:
             yield Difference(uuid, "the catalog does not have this account")
             return
-        tenant_id, *has, used_bytes, next_id = row
-        for text in await self._cut(tenant_id, chains):
+        tenant_id, *has, used_bytes, next_id, events = row
+        for text in await self._cut(tenant_id, chains, events, self._audited.get(uuid, 0)):
             yield Difference(has[0], text)
         state = await asyncio.to_thread(TenantState.of, chains.tenant)
         account, where = state.account, has[0]
@@ -127,9 +132,10 @@ class Comparison:
         if next_id < free:
             yield Difference(where, f"the ledger gives id {next_id} next, and {free - 1} was given already")
 
-    async def _cut(self, tenant_id: int, chains: TenantChains) -> list[str]:
-        """Leave out what lies beyond the heads. One record there is a commit that failed, which is only told of; the
-        next takes its place, so more than one are a difference: the catalog is older than the journal."""
+    async def _cut(self, tenant_id: int, chains: TenantChains, events: int, audited: int) -> list[str]:
+        """Leave out what lies beyond the heads. One record there is a commit that failed, which is only told of, unless
+        the journal knows of later events of this account than the catalog has. The next record takes a failed one's
+        place, so more than one are a difference as well: the catalog is older than the journal."""
         rows = await self._fetch("SELECT device_id, sequence FROM journal_head WHERE tenant_id = %s", tenant_id)
         texts = []
         for device_id, sequence in rows:
@@ -137,13 +143,14 @@ class Comparison:
             beyond = 0 if chain is None else chain.sequence - sequence
             if chain is None or beyond <= 0 or not chain.cut(sequence):
                 continue
-            if beyond == 1 or self._may_be_older:
+            if self._may_be_older or (beyond == 1 and audited <= events):
                 self.beyond.append(
                     f"{chain.name}: what follows record {sequence} was never committed, or the catalog is older"
                 )
             else:
                 texts.append(
-                    f"{chain.name} has {beyond} records more than the catalog, which is older than the journal"
+                    f"{chain.name} has {beyond} record{'s' * (beyond > 1)} more than the catalog, which is older than"
+                    f" the journal (events of this account's audit: {events:,} here, {audited:,} known there)"
                 )
         return texts
 

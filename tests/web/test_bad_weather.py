@@ -209,16 +209,19 @@ def is_traced(thread: Path) -> bool:
 
 
 def test_a_sync_that_fails(exposed: Service, device: Device) -> None:
-    check_read_only_after(exposed, device, "error=EIO")
+    check_read_only_after(exposed, device, "error=EIO", "syncing")
 
 
-def test_a_sync_that_hangs(exposed: Service, device: Device, scale: Callable[[str, str], str]) -> None:
+def test_a_sync_that_hangs(
+    exposed: Service, device: Device, scale: Callable[[tuple[str, str], tuple[str, str]], tuple[str, str]]
+) -> None:
     """Given up after half a minute, which a short run does not wait for: there the sync fails after a moment."""
-    check_read_only_after(exposed, device, scale("delay_enter=1s:error=EIO", "delay_enter=40s"))
+    fault, reason = scale(("delay_enter=1s:error=EIO", "syncing"), ("delay_enter=40s", "no answer within 30 s"))
+    check_read_only_after(exposed, device, fault, reason)
 
 
-def check_read_only_after(exposed: Service, device: Device, fault: str) -> None:
-    """The store is read-only and says so, and reading goes on, until an operator acts."""
+def check_read_only_after(exposed: Service, device: Device, fault: str, reason: str) -> None:
+    """The store is read-only and says so, and why, and reading goes on, until an operator acts."""
     stored(device, "before.txt", b"before")
     with failing_syncs(exposed, fault):
         answer = device.put("during.txt", b"x")
@@ -232,7 +235,8 @@ def check_read_only_after(exposed: Service, device: Device, fault: str) -> None:
         python("tools.store", "writable"), env=exposed.given.environ, capture_output=True, text=True
     )
     assert mended.returncode == 0, mended.stderr
-    assert "the store is writable again; it was read-only: syncing" in mended.stdout
+    told = mended.stdout.splitlines()[0]
+    assert (told.startswith("the store is writable again; it was read-only: "), reason in told) == (True, True)
     assert problem(device.put("a.txt", b"x")) == (503, "store-read-only"), "this process saw the failure"
     exposed.restart()
     assert device.put("a.txt", b"x").status_code == 201

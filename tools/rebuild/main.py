@@ -18,7 +18,7 @@ from cas.local import LocalBackend
 from cas.lock import StoreLock
 from cas.store import BlobStore
 from catalog import schema
-from catalog.audit_chain import AUDIT_CHAINS
+from catalog.audit_chain import AUDIT_CHAINS, AuditChains
 from catalog.catalog import connect_options
 from catalog.compare import Comparison
 from catalog.database import Database
@@ -27,6 +27,7 @@ from catalog.found import Found
 from catalog.rebuild import Rebuild
 from catalog.replay import TenantChains, TenantState, read_tenant
 from catalog.settings import BadSettings, Settings, load_settings
+from tools.rebuild.audited import events_known
 from tools.rebuild.files import find_files
 from tools.rebuild.report import FAILED, Report
 from tools.rebuild.untilgap import UntilGap
@@ -131,7 +132,9 @@ async def _rebuild_tenant(
 async def _compare(
     database: Database, journal: Journal, reader: Reader, report: Report, *, may_be_older: bool = False
 ) -> None:
-    comparison = Comparison(database, report.counted, may_be_older=may_be_older)
+    # Before the catalog is read: what the journal knows by then, a catalog that is not older has.
+    audited = await asyncio.to_thread(events_known, journal, await AuditChains(database).checkpoints_under())
+    comparison = Comparison(database, report.counted, audited, may_be_older=may_be_older)
     accounts = _by_tenant(journal)
     for uuid, names in accounts.items():
         chains = await _read(journal, reader, uuid, names, report)
