@@ -7,12 +7,14 @@ forget to), and it knows no blob. Every backend passes the suite in `tests/share
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from cas.errors import BadKey
 
 Data: TypeAlias = bytes | bytearray | memoryview
 """Bytes handed in. Never kept or changed after the call returns, so the caller may use the buffer again."""
+
+DataT = TypeVar("DataT", bytes, memoryview)
 
 KEY_BYTES_MAX: Final = 1024
 _KEY: Final = re.compile(r"[0-9A-Za-z_-][0-9A-Za-z._-]{0,254}(?:/[0-9A-Za-z_-][0-9A-Za-z._-]{0,254}){0,15}")
@@ -101,6 +103,10 @@ class ObjectReader(Protocol):
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes, or fewer at the object's end. Raises `BlobUnreadable` if the medium refuses."""
+
+    def reread(self, offset: int, length: int) -> memoryview:
+        """As `read_at`, for those who read in order and are done with the bytes before the next call: they stay as they
+        are until then. They come from the medium, not from a cache, where that can be."""
 
     def forget_cached(self) -> None:
         """Ask that the next reads come from the medium, not from a cache. A hint; does nothing where that cannot be."""

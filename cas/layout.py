@@ -17,7 +17,8 @@ QUARANTINE: Final = "quarantine"
 TRASH: Final = "trash"
 
 PIECE_BYTES: Final = 4 << 20
-"""An identity blob larger than this has a `.pieces` file: the raw BLAKE3 of each piece of this size, in order."""
+"""An identity blob larger than this has a `.pieces` file: the raw BLAKE3 of each piece of this size, in order, and a
+seal (`cas/pieces.py`)."""
 
 PACK_ID_BYTES: Final = 16
 PACK_BLOB_BYTES_MAX: Final = 1 << 20

@@ -11,6 +11,7 @@ from cas.deadline import DeadlinePassed
 from cas.errors import BlobUnreadable, CasError, ObjectHeld, StoreReadOnly
 from cas.growing import GrowingFile
 from cas.guard import Guard
+from cas.window import Window
 
 WRITING_MODE: Final = 0o600
 SEALED_MODE: Final = 0o400
@@ -110,14 +111,21 @@ class LocalReader:
     def __init__(self, fd: int, key: str, size_bytes: int) -> None:
         self._fd = fd
         self._key = key
+        self._window: Window | None = None
         self._is_open = True
         self.size_bytes = size_bytes
 
     def read_at(self, offset: int, length: int) -> bytes:
-        try:
+        with self._reading():
             return read_fully(self._fd, offset, length)
-        except OSError as error:
-            raise BlobUnreadable(f"{self._key} cannot be read: {error.strerror}", self._key) from error
+
+    def reread(self, offset: int, length: int) -> memoryview:
+        if not Window.fits(offset, length):
+            return memoryview(self.read_at(offset, length))
+        if self._window is None:
+            self._window = Window(self._fd, self.size_bytes)
+        with self._reading():
+            return self._window.view(offset, length)
 
     def forget_cached(self) -> None:
         with suppress(OSError):  # advice only: refused, the cache is read
@@ -142,3 +150,10 @@ class LocalReader:
         if self._is_open:
             self._is_open = False
             close_quietly(self._fd)
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BlobUnreadable(f"{self._key} cannot be read: {error.strerror}", self._key) from error

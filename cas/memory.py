@@ -88,6 +88,9 @@ class MemoryReader:
     def read_at(self, offset: int, length: int) -> bytes:
         return bytes(self.held.data[offset : offset + length])
 
+    def reread(self, offset: int, length: int) -> memoryview:
+        return memoryview(self.read_at(offset, length))
+
     def forget_cached(self) -> None:
         """There is no cache."""
 

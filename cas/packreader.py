@@ -7,7 +7,7 @@ from types import TracebackType
 from blake3 import blake3
 from isal import isal_zlib
 
-from cas.backend import Backend
+from cas.backend import Backend, DataT
 from cas.blob import Blob, Location, parsed_pack_location
 from cas.errors import BlobDamaged, BlobMissing, PackDamaged
 from cas.layout import PACK_BLOB_BYTES_MAX, pack_key
@@ -52,10 +52,7 @@ class OpenPack:
 
     def stored(self, blob: Blob) -> bytes:
         """The slice as it is on the medium, unchecked. Raises `BlobDamaged`, `BlobUnreadable`."""
-        data = self._object.read_at(self.check_place(blob), blob.stored_bytes)
-        if len(data) != blob.stored_bytes:
-            raise _damaged(blob, "it ends too early")
-        return data
+        return _whole(blob, self._object.read_at(self.check_place(blob), blob.stored_bytes))
 
     def rest(self, blob: Blob) -> bytes:
         """What is left of the slice, unchecked: less than there should be if the pack was cut short. Raises
@@ -68,8 +65,8 @@ class OpenPack:
         return _checked(blob, self.stored(blob))
 
     def check(self, blob: Blob, progress: Progress | None = None) -> None:
-        """Read and hash one slice. Raises `BlobDamaged`, `BlobUnreadable`."""
-        self.plain(blob)
+        """Read one slice, from the medium where that can be, and hash it. Raises `BlobDamaged`, `BlobUnreadable`."""
+        _checked(blob, self._reread(blob))
         if progress is not None:
             progress(blob.stored_bytes)
 
@@ -117,9 +114,12 @@ class OpenPack:
         except BadPack as error:
             raise self._broken(str(error)) from error
 
-    def _checked_slice(self, blob: Blob) -> bytes:
+    def _reread(self, blob: Blob) -> memoryview:
+        return _whole(blob, self._object.reread(self.check_place(blob), blob.stored_bytes))
+
+    def _checked_slice(self, blob: Blob) -> memoryview:
         try:
-            stored = self.stored(blob)
+            stored = self._reread(blob)
             if isal_zlib.crc32(_checked(blob, stored)) != blob.crc32:
                 raise self._broken(f"the index has a wrong CRC-32 for {blob.digest}")
         except BlobDamaged as error:
@@ -173,7 +173,13 @@ class PackedReader(BlobReader):
             yield plain[at : min(at + CHUNK_BYTES, end)]
 
 
-def _checked(blob: Blob, stored: bytes) -> bytes:
+def _whole(blob: Blob, stored: DataT) -> DataT:
+    if len(stored) != blob.stored_bytes:
+        raise _damaged(blob, "it ends too early")
+    return stored
+
+
+def _checked(blob: Blob, stored: DataT) -> DataT | bytes:
     try:
         plain = decode_slice(stored, blob.encoding, blob.size_bytes)
     except BadSlice as error:

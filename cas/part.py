@@ -53,9 +53,9 @@ class PartHash:
         other._hasher, other._pieces = self._hasher.copy(), self._pieces.copy()
         return other
 
-    def piece_digests(self) -> bytes:
+    def pieces(self) -> bytes:
         """The content of the `.pieces` file. The hashes are spent then."""
-        return self._pieces.finish()
+        return self._pieces.finish(self.digest)
 
 
 class PartWriter:
@@ -169,7 +169,7 @@ class PartWriter:
         try:
             if has_pieces(Encoding.IDENTITY, self.size_bytes):
                 pieces = self._backend.create()
-                pieces.write(self.hashes.piece_digests())
+                pieces.write(self.hashes.pieces())
                 pieces.seal()
             with self._lock:
                 self._is_open = False

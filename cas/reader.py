@@ -8,15 +8,15 @@ from typing import Final, Self
 
 from blake3 import blake3
 
-from cas.backend import Backend, ObjectReader
+from cas.backend import Backend, Data, DataT
 from cas.blob import OWN_FILE, Blob, Encoding
-from cas.digest import DIGEST_BYTES
-from cas.errors import BlobDamaged, BlobMissing, BlobUnreadable, PiecesDamaged
-from cas.layout import PIECE_BYTES, blob_key, has_pieces, pieces_key
-from cas.pieces import PieceHasher, piece_count
+from cas.errors import BlobDamaged, BlobMissing
+from cas.layout import PIECE_BYTES, blob_key, has_pieces
+from cas.pieces import PieceHasher, PieceList
 from cas.seekable import FRAME_BYTES, BadSeekable, SeekTable, read_table
 
 CHUNK_BYTES: Final = 1 << 20
+REREAD_BYTES: Final = 4 << 20
 
 Progress = Callable[[int], None]
 """Told how many stored bytes were read since the last call. May wait, or raise to stop."""
@@ -73,7 +73,7 @@ class FileReader(BlobReader):
         self.blob = blob
         self._backend = backend
         self.object = backend.open(blob_key(blob.digest, blob.encoding))
-        self._pieces: ObjectReader | None = None
+        self._pieces: PieceList | None = None
         self._table: SeekTable | None = None
 
     def chunks(self) -> Iterator[bytes]:
@@ -98,19 +98,16 @@ class FileReader(BlobReader):
         self.object.hold()
         self.check_size()
         self.object.forget_cached()
-        digest, pieces = self._hashed(progress)
-        if digest != self.blob.digest.raw:
-            raise self._damaged("its bytes hash to another digest")
-        if has_pieces(self.blob.encoding, self.blob.size_bytes) and pieces != self._stored_pieces():
-            raise PiecesDamaged(f"the piece digests of {self.blob.digest} are wrong", self.blob.digest.hex)
+        self._rehash(progress)
+        if has_pieces(self.blob.encoding, self.blob.size_bytes):
+            PieceList(self._backend, self.blob, from_medium=True).close()
 
     def pieces(self) -> bytes:
-        """The piece digests, made again from bytes whose digest matches. Raises `BlobDamaged`."""
-        self.check_size()
-        digest, pieces = self._hashed(None)
-        if digest != self.blob.digest.raw:
-            raise self._damaged("its bytes hash to another digest")
-        return pieces
+        """The content of the `.pieces` file, made again from bytes whose digest matches. Raises `BlobDamaged`."""
+        pieces = PieceHasher()
+        for chunk in self.chunks():
+            pieces.update(chunk)
+        return pieces.finish(self.blob.digest)
 
     def check_size(self) -> None:
         if self.object.size_bytes != self.blob.stored_bytes:
@@ -131,18 +128,28 @@ class FileReader(BlobReader):
 
     def _identity_chunks(self) -> Iterator[bytes]:
         for offset in range(0, self.blob.size_bytes, CHUNK_BYTES):
-            yield self._exactly(self.object, offset, min(CHUNK_BYTES, self.blob.size_bytes - offset))
+            yield self._exactly(offset, min(CHUNK_BYTES, self.blob.size_bytes - offset))
 
-    def _hashed(self, progress: Progress | None) -> tuple[bytes, bytes]:
-        hasher, pieces = blake3(), PieceHasher()
-        wants_pieces = has_pieces(self.blob.encoding, self.blob.size_bytes)
-        for chunk in self._plain():
-            hasher.update(chunk)
-            if wants_pieces:
-                pieces.update(chunk)
+    def _rehash(self, progress: Progress | None) -> None:
+        hasher = blake3()
+        for plain, stored_bytes in self._reread():
+            hasher.update(plain)
             if progress is not None:
-                progress(len(chunk) * self.blob.stored_bytes // self.blob.size_bytes)
-        return hasher.digest(), pieces.finish()
+                progress(stored_bytes)
+        if hasher.digest() != self.blob.digest.raw:
+            raise self._damaged("its bytes hash to another digest")
+
+    def _reread(self) -> Iterator[tuple[Data, int]]:
+        """The plain bytes from the medium, each with the number of stored bytes that it came of."""
+        if self.blob.encoding is Encoding.IDENTITY:
+            for offset in range(0, self.blob.size_bytes, REREAD_BYTES):
+                length = min(REREAD_BYTES, self.blob.size_bytes - offset)
+                yield self._whole(self.object.reread(offset, length), length), length
+            return
+        table = self._seek_table()
+        for frame in range(table.frames):
+            start, length = table.frame_ends[frame], table.frame_ends[frame + 1] - table.frame_ends[frame]
+            yield self._decoded(table, frame, self._whole(self.object.reread(start, length), length)), length
 
     # -- ranges
 
@@ -165,7 +172,7 @@ class FileReader(BlobReader):
         if self.blob.encoding is Encoding.ZSTD:
             return self._frame(self._seek_table(), index)
         length = min(PIECE_BYTES, self.blob.size_bytes - index * PIECE_BYTES)
-        piece = self._exactly(self.object, index * PIECE_BYTES, length)
+        piece = self._exactly(index * PIECE_BYTES, length)
         if blake3(piece).digest() != self._piece_digest(index):
             raise self._damaged(f"piece {index} does not match its digest")
         return piece
@@ -173,7 +180,9 @@ class FileReader(BlobReader):
     def _piece_digest(self, index: int) -> bytes:
         if not has_pieces(self.blob.encoding, self.blob.size_bytes):
             return self.blob.digest.raw
-        return self._opened_pieces().read_at(index * DIGEST_BYTES, DIGEST_BYTES)
+        if self._pieces is None:
+            self._pieces = PieceList(self._backend, self.blob)
+        return self._pieces.digest(index)
 
     # -- the parts on the medium
 
@@ -187,34 +196,18 @@ class FileReader(BlobReader):
 
     def _frame(self, table: SeekTable, frame: int) -> bytes:
         start, end = table.frame_ends[frame], table.frame_ends[frame + 1]
+        return self._decoded(table, frame, self._exactly(start, end - start))
+
+    def _decoded(self, table: SeekTable, frame: int, stored: bytes | memoryview) -> bytes:
         try:
-            return table.decode(frame, self._exactly(self.object, start, end - start))
+            return table.decode(frame, stored)
         except BadSeekable as error:
             raise self._damaged(str(error)) from error
 
-    def _opened_pieces(self) -> ObjectReader:
-        if self._pieces is None:
-            try:
-                pieces = self._backend.open(pieces_key(self.blob.digest))
-            except BlobMissing as error:
-                raise PiecesDamaged(
-                    f"the piece digests of {self.blob.digest} are missing", self.blob.digest.hex
-                ) from error
-            self._pieces = pieces
-        if self._pieces.size_bytes != piece_count(self.blob.size_bytes) * DIGEST_BYTES:
-            raise PiecesDamaged(f"the piece digests of {self.blob.digest} are too few or many", self.blob.digest.hex)
-        return self._pieces
+    def _exactly(self, offset: int, length: int) -> bytes:
+        return self._whole(self.object.read_at(offset, length), length)
 
-    def _stored_pieces(self) -> bytes:
-        pieces = self._opened_pieces()
-        pieces.forget_cached()
-        try:
-            return pieces.read_at(0, pieces.size_bytes)
-        except BlobUnreadable as error:
-            raise PiecesDamaged(str(error), self.blob.digest.hex) from error
-
-    def _exactly(self, source: ObjectReader, offset: int, length: int) -> bytes:
-        data = source.read_at(offset, length)
+    def _whole(self, data: DataT, length: int) -> DataT:
         if len(data) != length:
             raise self._damaged("it ends too early")
         return data

@@ -100,6 +100,9 @@ class S3Reader:
             raise BlobUnreadable(f"{self._key}: {len(data)} bytes came instead of {end - offset}", self._key)
         return data
 
+    def reread(self, offset: int, length: int) -> memoryview:
+        return memoryview(self.read_at(offset, length))
+
     def forget_cached(self) -> None:
         """Nothing is cached here."""
 

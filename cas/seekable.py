@@ -91,7 +91,7 @@ class SeekTable:
         """How many plain bytes a frame holds."""
         return min(FRAME_BYTES, self.size_bytes - frame * FRAME_BYTES)
 
-    def decode(self, frame: int, stored: bytes) -> bytes:
+    def decode(self, frame: int, stored: bytes | memoryview) -> bytes:
         """The plain bytes of a frame, both checksums checked. Raises `BadSeekable`."""
         if isal_zlib.crc32(stored) != _CHECK.unpack_from(self.checks, frame * _CHECK.size)[0]:
             raise BadSeekable(f"frame {frame} is not as it was stored")

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from cas.backend import Backend, ObjectWriter
 from cas.blob import Encoding
+from cas.digest import Digest
 from cas.layout import has_pieces
 from cas.pieces import PieceHasher
 from cas.seekable import FRAME_BYTES, FrameEncoder
@@ -30,7 +31,8 @@ class Sink(Protocol):
 
     def wait(self) -> None: ...
 
-    def finish(self) -> SealedParts: ...
+    def finish(self, digest: Digest) -> SealedParts:
+        """Seal. `digest`: of all the bytes."""
 
     def discard(self) -> None: ...
 
@@ -55,10 +57,10 @@ class IdentitySink:
     def wait(self) -> None:
         self._blob.wait()
 
-    def finish(self) -> SealedParts:
+    def finish(self, digest: Digest) -> SealedParts:
         if has_pieces(self.encoding, self._size_bytes):
             self._pieces = self._backend.create()
-            self._pieces.write(self._hasher.finish())
+            self._pieces.write(self._hasher.finish(digest))
             self._pieces.seal()
         self._blob.seal()
         return SealedParts(self._blob, self._pieces, self._size_bytes)
@@ -112,7 +114,7 @@ class ZstdSink:
             start, end = table.frame_ends[frame], table.frame_ends[frame + 1]
             yield table.decode(frame, self._blob.read_at(start, end - start))
 
-    def finish(self) -> SealedParts:
+    def finish(self, _digest: Digest) -> SealedParts:
         """Seal, after `end_frames`."""
         self._blob.seal()
         return SealedParts(self._blob, None, self._stored_bytes)

@@ -10,7 +10,7 @@ from typing import Final
 import zstandard
 from isal import isal_zlib
 
-from cas.backend import Data
+from cas.backend import Data, DataT
 from cas.blob import Encoding
 from cas.layout import PACK_BLOB_BYTES_MAX
 
@@ -69,7 +69,7 @@ class SliceEncoder:
         return frame + _CHECK.pack(_CHECK_MAGIC, _CHECK_BODY_BYTES, isal_zlib.crc32(frame))
 
 
-def decode_slice(stored: bytes, encoding: Encoding, size_bytes: int) -> bytes:
+def decode_slice(stored: DataT, encoding: Encoding, size_bytes: int) -> DataT | bytes:
     """The plain bytes, `size_bytes` of them and never more than `PACK_BLOB_BYTES_MAX`. Raises `BadSlice`."""
     if size_bytes > PACK_BLOB_BYTES_MAX:
         raise BadSlice(f"{size_bytes} bytes are more than a pack keeps of one blob")
@@ -83,7 +83,7 @@ def decode_slice(stored: bytes, encoding: Encoding, size_bytes: int) -> bytes:
     return _decompressed(frame, size_bytes)
 
 
-def _decompressed(frame: bytes, size_bytes: int) -> bytes:
+def _decompressed(frame: bytes | memoryview, size_bytes: int) -> bytes:
     try:
         if zstandard.get_frame_parameters(frame).content_size != size_bytes:
             raise BadSlice("the frame has another size than the blob")

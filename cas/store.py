@@ -265,7 +265,7 @@ class BlobStore:
     def mend_pieces(self, blob: Blob) -> None:
         """Make the piece digests again, from bytes that match the digest; where a blob has none, it is only checked.
         Raises `BlobDamaged`, `BlobMissing`."""
-        if blob.location != OWN_FILE:
+        if blob.location != OWN_FILE or not has_pieces(blob.encoding, blob.size_bytes):
             self.check(blob)
             return
         with FileReader(self._backend, blob) as reader:

@@ -142,7 +142,7 @@ class BlobWriter:
         sink = self._sink or self._release_sample()
         if isinstance(sink, ZstdSink) and not has_paid(sink.end_frames(), self.size_bytes):
             sink = self._rewritten(sink, digest)
-        parts = sink.finish()
+        parts = sink.finish(digest)
         return Staged(digest, self.size_bytes, parts.stored_bytes, self._crc32, sink.encoding, parts)
 
     def _rewritten(self, packed: ZstdSink, digest: Digest) -> IdentitySink:

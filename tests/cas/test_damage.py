@@ -4,16 +4,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cas.backend import Backend
-from cas.blob import Blob, Encoding
+from cas.blob import OWN_FILE, Blob, Encoding
+from cas.digest import Digest
 from cas.errors import BlobDamaged, BlobMissing, PiecesDamaged
 from cas.layout import blob_key, pieces_key
-from cas.memory import MemoryBackend
+from cas.memory import MemoryBackend, MemoryReader
+from cas.pieces import PieceList
 from cas.store import BlobStore
 from tests.cas.samples import KIB, MIB, noise, prose
+from tests.shared.backend_suite import get, put
 from tests.shared.stores import SparseBackend
 
 CASES = {
@@ -145,25 +149,74 @@ def test_wrong_or_missing_pieces_break_ranges_only(local: SparseBackend, local_s
     blob = local_store.place(local_store.stage([data]))
     path = local.root / pieces_key(blob.digest)
 
+    sealed = path.read_bytes()
+    other = local_store.place(local_store.stage([noise(9 * MIB + 7, 2)]))
+    others = (local.root / pieces_key(other.digest)).read_bytes()
+
+    def become(data: bytes) -> Callable[[bytearray], None]:
+        return lambda old: old.__setitem__(slice(None), data)
+
     def expect_pieces_damaged() -> None:
         with pytest.raises(PiecesDamaged, match=blob.digest.hex):
             local_store.check(blob)
         with local_store.read(blob) as reader:
             assert b"".join(reader.chunks()) == data
-        with local_store.read(blob) as reader, pytest.raises(BlobDamaged):
-            list(reader.range(0, len(data)))
+        with local_store.read(blob) as reader, pytest.raises(PiecesDamaged):
+            next(reader.range(0, len(data)))
         assert local_store.quarantine(blob) is False
         local_store.mend_pieces(blob)
         local_store.check(blob)
         with local_store.read(blob) as reader:
             assert b"".join(reader.range(1, len(data) - 1)) == data[1:]
+        assert path.read_bytes() == sealed
 
-    rewrite(path, flip(40))
-    expect_pieces_damaged()
-    rewrite(path, lambda data: data.pop())
-    expect_pieces_damaged()
+    for change in (
+        flip(40),
+        flip(-1),
+        lambda data: data.pop(),
+        become(sealed[:-32]),  # as stores had it before there was a seal
+        become(others),
+        become(sealed[:-32] + others[-32:]),
+        become(b""),
+    ):
+        rewrite(path, change)
+        expect_pieces_damaged()
     path.unlink()
     expect_pieces_damaged()
+
+
+def test_any_flipped_bit_of_the_piece_digests_breaks_the_seal(memory: MemoryBackend) -> None:
+    store = BlobStore.open(memory)
+    blob = store.place(store.stage([CASES["with pieces"]]))
+    key = pieces_key(blob.digest)
+    sealed = get(memory, key)
+    assert len(sealed) == (3 + 1) * 32
+    for bit in range(len(sealed) * 8):
+        memory.corrupt(key, bytes(byte ^ (bit // 8 == place) << bit % 8 for place, byte in enumerate(sealed)))
+        with pytest.raises(PiecesDamaged, match="sealed"):
+            PieceList(memory, blob)
+    memory.corrupt(key, sealed)
+    PieceList(memory, blob).close()
+
+
+def test_the_seal_of_a_long_list_is_checked_once_and_a_step_at_a_time(
+    memory: MemoryBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = Blob(Digest.of(b"1 TiB"), 1 << 40, 1 << 40, 0, Encoding.IDENTITY, OWN_FILE)
+    digests = noise(8 * MIB)
+    put(memory, pieces_key(blob.digest), digests + blake3(digests, key=blob.digest.raw).digest())
+    lengths: list[int] = []
+
+    def read_at(self: MemoryReader, offset: int, length: int) -> bytes:
+        lengths.append(length)
+        return bytes(memoryview(self.held.data)[offset : offset + length])
+
+    monkeypatch.setattr(MemoryReader, "read_at", read_at)
+    pieces = PieceList(memory, blob)
+    assert (sum(lengths), max(lengths)) == (8 * MIB + 32, MIB)
+    lengths.clear()
+    assert pieces.digest(200_000) == digests[200_000 * 32 :][:32]
+    assert lengths == [32]
 
 
 def test_pieces_are_never_mended_from_a_damaged_blob(local: SparseBackend, local_store: BlobStore) -> None:

@@ -71,6 +71,19 @@ def is_in_blobs(fd: int) -> bool:
     return "/blobs/" in str(Path(f"/proc/self/fd/{fd}").readlink())
 
 
+def is_direct(fd: int, *_: object) -> bool:
+    return bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT)
+
+
+def break_reading(fail: Fault, how: str, folder: str) -> None:
+    """From now on no file below the folder can be opened, or nothing can be read out of an open one."""
+    if how == "open":
+        fail("open", errno.EIO, only_if=lambda *args: str(args[0]).startswith(folder))
+    else:
+        fail("pread", errno.EIO)
+        fail("preadv", errno.EIO)
+
+
 # -- a failing medium
 
 
@@ -153,13 +166,13 @@ def test_a_writer_that_failed_has_ended(local_store: BlobStore, fail: Fault, mon
                 call()
 
 
-@pytest.mark.parametrize("name", ["open", "pread"])
+@pytest.mark.parametrize("name", ["open", "read"])
 def test_an_unreadable_pack_is_said_to_be_so_and_stays(
     local: SparseBackend, local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     (blob,) = put_pack(local_store, noise(10))
     ((pack_id, _),) = local_store.packs()
-    fail(name, errno.EIO, only_if=lambda *args: name == "pread" or str(args[0]).startswith("packs/"))
+    break_reading(fail, name, "packs/")
     for look in (local_store.check, local_store.quarantine):
         with pytest.raises(BlobUnreadable):
             look(blob)
@@ -273,18 +286,29 @@ def test_a_store_that_cannot_be_read_is_not_ready(
     BlobStore.open(local)
 
 
-@pytest.mark.parametrize("name", ["open", "pread"])
+@pytest.mark.parametrize("name", ["open", "read"])
 def test_an_unreadable_blob_is_said_to_be_so_and_stays(
     local: SparseBackend, local_store: BlobStore, fail: Fault, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     blob = put(local_store, noise(10))
-    fail(name, errno.EIO, only_if=lambda *args: name == "pread" or str(args[0]).startswith("blobs/"))
+    break_reading(fail, name, "blobs/")
     for look in (local_store.check, local_store.quarantine):
         with pytest.raises(BlobUnreadable):
             look(blob)
     monkeypatch.undo()
     assert whole(local_store, blob) == noise(10)
     assert local_store.read_only_reason is None
+
+
+def test_where_direct_reads_are_refused_the_cache_is_read(
+    local: SparseBackend, local_store: BlobStore, fail: Fault
+) -> None:
+    blob = put(local_store, noise(9 * MIB))
+    fail("preadv", errno.EINVAL, only_if=is_direct)
+    local_store.check(blob)
+    fail("preadv", errno.EINVAL)
+    with pytest.raises(BlobUnreadable):
+        local_store.check(blob)
 
 
 # -- no room

@@ -38,12 +38,18 @@ def test_zstd_and_b3sum_name_a_packed_blob(local: SparseBackend, local_store: Bl
     assert named.decode().strip() == blob.digest.hex
 
 
-def test_the_pieces_file_is_the_digests_of_4_mib_each(local: SparseBackend, local_store: BlobStore) -> None:
+def test_the_pieces_file_is_the_digests_of_4_mib_each_and_a_seal(
+    local: SparseBackend, local_store: BlobStore, tmp_path: Path
+) -> None:
     data = noise(9 * MIB + 5)
     blob = local_store.place(local_store.stage([data]))
     pieces = (local.root / pieces_key(blob.digest)).read_bytes()
-    expected = [blake3(data[start : start + 4 * MIB]).digest() for start in range(0, len(data), 4 * MIB)]
-    assert pieces == b"".join(expected)
+    expected = b"".join(blake3(data[start : start + 4 * MIB]).digest() for start in range(0, len(data), 4 * MIB))
+    assert pieces[:-32] == expected
+    (tmp_path / "digests").write_bytes(expected)
+    command = ["b3sum", "--keyed", "--no-names", str(tmp_path / "digests")]
+    seal = subprocess.run(command, input=blob.digest.raw, capture_output=True, check=True).stdout
+    assert pieces[-32:].hex() == seal.decode().strip()
 
 
 @pytest.mark.parametrize("size", [4 * MIB, 4 * MIB + 1])

@@ -75,6 +75,24 @@ class BackendSuite:
             assert reader.read_at(8, 10) == b"89"
             assert reader.read_at(10, 1) == b""
 
+    def test_rereads_at_any_place(self, backend: Backend) -> None:
+        data = random.Random(9).randbytes(9 * MIB + 5)
+        put(backend, "box/a", data)
+        with closing(backend.open("box/a")) as reader:
+            reader.forget_cached()
+            for offset, length in (
+                *((start, 4 * MIB) for start in range(0, len(data), 4 * MIB)),
+                (3, 4),
+                (4095, 2),
+                (1, 4 * MIB),
+                (5, len(data)),
+                (len(data) - 2, 10),
+                (len(data), 1),
+                (0, 0),
+            ):
+                assert reader.reread(offset, length) == data[offset : offset + length], (offset, length)
+                assert reader.read_at(offset + 1, 10) == data[offset + 1 : offset + 11]
+
     @pytest.mark.parametrize("size", [10, 12 * MIB + 5])
     def test_reads_back_before_the_seal_and_goes_on(self, backend: Backend, size: int) -> None:
         data = random.Random(size).randbytes(size)

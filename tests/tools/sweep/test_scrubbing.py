@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cas.blob import parsed_pack_location
+from cas.blob import Blob, parsed_pack_location
 from cas.errors import BlobDamaged, BlobMissing
-from cas.layout import blob_key, pack_key
+from cas.layout import PIECE_BYTES, blob_key, has_pieces, pack_key, pieces_key
 from cas.local import LocalBackend
 from cas.store import BlobStore
 from cas.trash import Trash
@@ -218,10 +218,11 @@ async def test_what_is_missing_comes_back_out_of_the_trash(rig: Rig, tmp_path: P
 
 
 async def test_every_corruption_is_found_and_none_is_healed_wrongly(rig: Rig, scale: object) -> None:
-    """One bit or one block of any stored file, as random as they come."""
+    """One bit or one block of any stored file, as random as they come; often of piece digests and their seal."""
     random_ = random.Random(3)
     contents = [random_.randbytes(random_.randrange(1, 40 * KIB)) for _ in range(40)]
     contents += [b"text " * random_.randrange(1, 20_000) + bytes([number]) for number in range(20)]
+    contents.append(random_.randbytes(4 * KIB * KIB + 1))
     for number, data in enumerate(contents[:30] + contents[40:]):
         await rig.upload(f"{number}", data)
     await rig.upload_batch({f"packed-{number}": data for number, data in enumerate(contents[30:40])})
@@ -232,21 +233,19 @@ async def test_every_corruption_is_found_and_none_is_healed_wrongly(rig: Rig, sc
     assert await rig.missing() == [], "and clean data raises no alarm"
 
 
-def corrupt_and_check(rig: Rig, blobs: list, random_: random.Random, count: int) -> list[str]:  # type: ignore[type-arg]
+def corrupt_and_check(rig: Rig, blobs: list[Blob], random_: random.Random, count: int) -> list[str]:
     """Corruptions that were not found. Each is taken back before the next."""
-    unseen = []
+    unseen, targets = [], [target for blob in blobs for target in targets_of(blob)]
     for number in range(count):
-        blob = random_.choice(blobs)
-        place = parsed_pack_location(blob.location)
-        start, key = (0, blob_key(blob.digest, blob.encoding)) if place is None else (place[1], pack_key(place[0]))
+        blob, key, start, length = random_.choice(targets)
         path = rig.backend.root / key
         before = path.read_bytes()
         data = bytearray(before)
-        at = start + random_.randrange(blob.stored_bytes)
+        at = start + random_.randrange(length)
         if number % 2:
             data[at] ^= 1 << random_.randrange(8)
         else:
-            block = random_.randbytes(min(512, start + blob.stored_bytes - at))
+            block = random_.randbytes(min(512, start + length - at))
             data[at : at + len(block)] = block
         path.chmod(0o600)
         path.write_bytes(data)
@@ -255,6 +254,18 @@ def corrupt_and_check(rig: Rig, blobs: list, random_: random.Random, count: int)
         path.write_bytes(before)
         path.chmod(0o400)
     return unseen
+
+
+def targets_of(blob: Blob) -> list[tuple[Blob, str, int, int]]:
+    """What may be corrupted: the blob, and where its bytes lie (key, offset, length), then each 32 bytes of its piece
+    digests and seal."""
+    place = parsed_pack_location(blob.location)
+    start, key = (0, blob_key(blob.digest, blob.encoding)) if place is None else (place[1], pack_key(place[0]))
+    targets = [(blob, key, start, blob.stored_bytes)]
+    if has_pieces(blob.encoding, blob.size_bytes):
+        pieces = -(-blob.size_bytes // PIECE_BYTES)
+        targets += [(blob, pieces_key(blob.digest), number * 32, 32) for number in range(pieces + 1)]
+    return targets
 
 
 def is_whole(store: BlobStore, blob: object) -> bool:
