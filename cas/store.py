@@ -45,6 +45,7 @@ from cas.packreader import OpenPack, PackedReader
 from cas.packwriter import PackWriter, StagedPack
 from cas.part import PartHash, PartWriter
 from cas.reader import BlobReader, FileReader, Progress
+from cas.replicated import Replicated, read_replicated
 from cas.staged import Staged
 from cas.writer import BlobWriter
 
@@ -90,6 +91,10 @@ class BlobStore:
     def read_only_reason(self) -> str | None:
         """Why the store takes no writes, or None."""
         return self._backend.read_only_reason
+
+    def replicated(self) -> Replicated:
+        """When the second copy was last whole, and the database last dumped beside it."""
+        return read_replicated(self._backend)
 
     # -- writing
 

@@ -477,6 +477,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "memory": record({"total_bytes": COUNT, "free_bytes": COUNT}),
             "disk": record({"total_bytes": COUNT, "free_bytes": COUNT}),
             "store": {"enum": ["ok", "read-only"]},
+            "replica": record(
+                {"status": {"enum": ["ok", "late", "none"]}, "whole": nullable(TIME), "dumped": nullable(TIME)}
+            ),
         },
         {
             "verified": nullable(TIME),

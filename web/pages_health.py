@@ -76,6 +76,11 @@ def _shape(health: Health) -> Json:
         "memory": {"total_bytes": health.memory_total_bytes, "free_bytes": health.memory_free_bytes},
         "disk": {"total_bytes": health.disk_total_bytes, "free_bytes": health.disk_free_bytes},
         "store": "ok" if health.is_store_writable else "read-only",
+        "replica": {
+            "status": health.replica_status,
+            "whole": health.replicated.whole_at,
+            "dumped": health.replicated.dumped_at,
+        },
     }
     if condition is not None:
         shape |= {
@@ -131,6 +136,11 @@ def exposition(health: Health) -> bytes:
     gauge("database_seconds", "How long the catalog took to answer", health.database_seconds)
     gauge("disk_free_bytes", "Of the store's file system", health.disk_free_bytes)
     gauge("disk_total_bytes", "Of the store's file system", health.disk_total_bytes)
+    gauge("replica_wanted", "1 where the settings name a second copy", health.is_replicated)
+    if health.replicated.whole_at is not None:
+        gauge("replica_age_seconds", "Since the second copy was last whole", _age_seconds(health.replicated.whole_at))
+    if health.replicated.dumped_at is not None:
+        gauge("dump_age_seconds", "Since the database was last dumped", _age_seconds(health.replicated.dumped_at))
     condition = health.condition
     if condition is not None:
         gauge("damaged_blobs", "Blobs whose bytes do not match their digest", condition.damaged_blobs)
@@ -141,6 +151,10 @@ def exposition(health: Health) -> bytes:
         gauge("jobs_set_aside", "Jobs that failed, until somebody tries again or deletes them", condition.queue.failed)
         registry.register(_JobCounters(condition.jobs))
         if condition.verified_at is not None:
-            age = (datetime.now(UTC) - condition.verified_at).total_seconds()
+            age = _age_seconds(condition.verified_at)
             gauge("verified_age_seconds", "Since the blob that was re-read longest ago was", age)
     return generate_latest(registry)
+
+
+def _age_seconds(moment: datetime) -> float:
+    return (datetime.now(UTC) - moment).total_seconds()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from cas.blob import OWN_FILE, Blob, Encoding
 from cas.digest import Digest
+from cas.replicated import Replicated
 from catalog.condition import Condition
 from catalog.errors import HistoryGone
 from catalog.history import Changed, ChangeKind, Span
@@ -86,7 +87,7 @@ def condition(verified_at: datetime | None, damaged: int, missing: int, uploads:
 def health(condition: Condition | None, *, status: str = "ok", is_store_writable: bool = True) -> Health:
     return Health(
         status, condition, 0.0021, is_store_writable, 3 * 86400 + 500, (0.42, 0.51, 0.6), 32 * GIB, 19 * GIB, 900 * GIB,
-        610 * GIB,
+        610 * GIB, True, Replicated(NOW - timedelta(hours=9), NOW - timedelta(hours=33)),
     )  # fmt: skip
 
 

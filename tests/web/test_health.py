@@ -3,23 +3,29 @@
 import json
 import re
 import shutil
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import httpx2
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.types import Receive, Scope, Send
 
-from cas.local import READ_ONLY
+from cas.local import READ_ONLY, LocalBackend
+from cas.replicated import REPLICATED_KEY, Replicated, note_replicated
 from catalog.condition import Condition
 from catalog.job_values import JobCount, Outcome, QueueState
 from tests.shared.portal import new_person, sign_in
 from tests.shared.service import Service
+from tests.shared.settings import GivenSettings
 from tests.web.device import Device
 from tests.web.test_openapi import check
+from web.app import create_app, open_services
 from web.health import Health
 from web.pages_health import exposition
+from web.state import AppState
 
 PROMETHEUS: Final = Path(__file__).parents[2] / "systemd" / "prometheus"
 ADDRESSES = ("/health", "/health.json", "/metrics")
@@ -72,7 +78,7 @@ def test_a_store_that_takes_nothing_is_told(running: Service) -> None:
 def test_the_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
     now = datetime.now(UTC)
     condition = Condition(now, 0, 0, 0, QueueState(0, 0, 0, None), [JobCount("thumbnail", Outcome.DONE, 1, 1)])
-    health = Health("ok", condition, 0.0, True, 0.0, (0.0, 0.0, 0.0), 1, 1, 1, 1)
+    health = Health("ok", condition, 0.0, True, 0.0, (0.0, 0.0, 0.0), 1, 1, 1, 1, True, Replicated(now, now))
     families = text_string_to_metric_families(exposition(health).decode())
     told = {sample.name for family in families for sample in family.samples}
     rules, dashboard = (PROMETHEUS / f"otb-cloud.{name}" for name in ("rules.yml", "dashboard.json"))
@@ -81,3 +87,42 @@ def test_the_alerts_and_the_dashboard_ask_for_metrics_that_there_are() -> None:
     names = set(re.findall(r"\botb_cloud_\w+", asked))
     assert len(names) > 10
     assert names - told == set()
+
+
+@pytest.mark.anyio
+async def test_the_age_of_the_second_copy_is_told(make_settings: Callable[..., GivenSettings], tmp_path: Path) -> None:
+    settings = make_settings(REPLICA=str(tmp_path)).settings
+    async with open_services(settings) as held:
+        app = create_app(settings, held)
+        state = AppState(services=held)
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": state}, receive, send)
+
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(serve), base_url=settings.public_url) as client:
+
+            async def told() -> tuple[str, str, str, dict[str, float]]:
+                health, ready = (await client.get("/health.json")).json(), (await client.get("/readyz")).json()
+                families = text_string_to_metric_families((await client.get("/metrics")).text)
+                metrics = {sample.name: sample.value for family in families for sample in family.samples}
+                return health["status"], health["replica"]["status"], ready["replica"], metrics
+
+            *never, metrics = await told()
+            assert (never, metrics["otb_cloud_replica_wanted"]) == (["degraded", "late", "late"], 1)
+            assert "otb_cloud_replica_age_seconds" not in metrics
+            backend = LocalBackend(settings.storage_root)
+            hour = timedelta(hours=1)
+            note_replicated(backend, whole_at=datetime.now(UTC) - 3 * hour)
+            assert (await told())[1] == "late", "the database was never dumped"
+            note_replicated(backend, dumped_at=datetime.now(UTC) - 4 * hour)
+            *soon, metrics = await told()
+            assert soon == ["ok", "ok", "ok"]
+            assert metrics["otb_cloud_replica_age_seconds"] == pytest.approx(3 * 3600, abs=60)
+            assert metrics["otb_cloud_dump_age_seconds"] == pytest.approx(4 * 3600, abs=60)
+            assert "3 hours ago" in (await client.get("/health")).text
+            note_replicated(backend, whole_at=datetime.now(UTC) - 49 * hour)
+            assert (await told())[:3] == ("degraded", "late", "late")
+            (settings.storage_root / REPLICATED_KEY).chmod(0o600)
+            (settings.storage_root / REPLICATED_KEY).write_bytes(b"{")
+            assert (await told())[1] == "late"
+            backend.close()

@@ -8,16 +8,17 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from cas.backend import Backend
-from cas.errors import BlobMissing, CasError, StoreNotReady
+from cas.errors import BlobMissing, CasError, StoreNotReady, StoreReadOnly
 from cas.local import LocalBackend
 from cas.lock import StoreLock
+from cas.replicated import note_replicated
 from catalog.settings import BadSettings, Settings, load_settings
 from tools.replicate.drill import Drill, restore
 from tools.replicate.dumps import add_dump, newest_dump
@@ -87,9 +88,17 @@ def _replicate(settings: Settings, replica: Backend, pace: Pace, arguments: argp
             raise StoreNotReady("another tools/replicate is running on this store")
         if not arguments.no_dump:  # first: all that it speaks of is in the journal and the blobs that follow
             print(f"dumped the database to {add_dump(settings, replica)}")
+            _note(store, dumped_at=datetime.now(UTC))
         copying = Replication(store, replica, pace.read)
         today = datetime.now(UTC).date()
-        return _say(copying.run(today, settings.replica_grace_days, allow_many_deletes=arguments.allow_many_deletes))
+        counts = copying.run(today, settings.replica_grace_days, allow_many_deletes=arguments.allow_many_deletes)
+        _note(store, whole_at=datetime.now(UTC))
+        return _say(counts)
+
+
+def _note(store: Backend, **moments: datetime) -> None:
+    with suppress(StoreReadOnly):  # then the note grows old, which is told as well
+        note_replicated(store, **moments)
 
 
 def _status(replica: Backend) -> int:

@@ -14,6 +14,7 @@ from cas.errors import StoreNotReady
 from cas.format import StoreFormat
 from cas.journal import Journal
 from cas.local import LocalBackend
+from cas.replicated import read_replicated
 from cas.s3 import S3Backend
 from cas.store import BlobStore
 from tests.shared.s3 import new_bucket, s3_server
@@ -279,6 +280,10 @@ async def check_replicated(world: World, given: GivenSettings) -> None:
     assert "0 faults" in done.stdout
     status = await to_process(python("tools.replicate", "status"), given)
     assert world.store.store_id in status.stdout
+    note = read_replicated(world.backend)
+    assert note.whole_at is not None
+    assert note.dumped_at is not None
+    assert note.dumped_at < note.whole_at < datetime.now(UTC)
     assert f"whole at   {datetime.now(UTC):%Y-%m-%d}" in status.stdout
 
 
