@@ -5,12 +5,26 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from web import (
+    openapi_account,
+    openapi_audit,
+    openapi_blobs,
+    openapi_connect,
+    openapi_derived,
+    openapi_devices,
+    openapi_entries,
+    openapi_exports,
+    openapi_files,
+    openapi_folders,
+    openapi_health,
+    openapi_history,
+    openapi_parts,
+    openapi_people,
+    openapi_search,
+    openapi_uploads,
+)
 from web.answers import json_answer
-from web.limits import QUERY_BYTES_MAX
-from web.openapi_derived import DERIVED_PATHS, DERIVED_SCHEMAS
-from web.openapi_paths import JSON_LIMIT_TEXT, PATHS
-from web.openapi_schemas import SCHEMAS
-from web.openapi_uploads import UPLOAD_PATHS
+from web.limits import JSON_BODY_BYTES_MAX, QUERY_BYTES_MAX
 from web.sessions import SESSION_COOKIE
 
 OPENAPI_VERSION: Final = "3.1.0"
@@ -21,15 +35,34 @@ _DESCRIPTION: Final = (
     " through the portal, or with a device token, which reaches its own device alone; one that has both uses the token."
     " Unsafe methods with a cookie need `X-CSRF-Token`. Ids are strings, sizes bytes, times RFC 3339 in UTC, digests"
     " BLAKE3 in hex. What belongs to another account is not found. Errors are `application/problem+json`."
-    f" {JSON_LIMIT_TEXT} A query has at most {QUERY_BYTES_MAX:,} bytes."
+    f" A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} MiB where nothing else is said."
+    f" A query has at most {QUERY_BYTES_MAX:,} bytes."
+)
+
+_SUBJECTS: Final = (
+    openapi_account,
+    openapi_devices,
+    openapi_connect,
+    openapi_files,
+    openapi_uploads,
+    openapi_blobs,
+    openapi_history,
+    openapi_folders,
+    openapi_entries,
+    openapi_search,
+    openapi_exports,
+    openapi_derived,
+    openapi_people,
+    openapi_audit,
+    openapi_health,
 )
 
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": OPENAPI_VERSION,
     "info": {"title": "OTB Cloud", "version": API_VERSION, "description": _DESCRIPTION},
-    "paths": PATHS | UPLOAD_PATHS | DERIVED_PATHS,
+    "paths": {path: item for subject in _SUBJECTS for path, item in subject.PATHS.items()},
     "components": {
-        "schemas": SCHEMAS | DERIVED_SCHEMAS,
+        "schemas": openapi_parts.SCHEMAS | {name: s for subject in _SUBJECTS for name, s in subject.SCHEMAS.items()},
         "securitySchemes": {
             "session": {"type": "apiKey", "in": "cookie", "name": f"__Host-{SESSION_COOKIE}"},
             "device": {"type": "http", "scheme": "bearer"},

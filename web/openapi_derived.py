@@ -1,51 +1,30 @@
-"""Thumbnails, derived files and their jobs in the OpenAPI document."""
+"""The OpenAPI document: thumbnails, derived files and their jobs."""
 
 from typing import Final
 
-from catalog.entries import ENTRIES_PER_REQUEST_MAX
 from catalog.job_values import JobState
 from catalog.jobs import FILES_PER_REQUEST_MAX
 from catalog.recipes import SourceKind
 from web.limits import JOBS_MAX
-from web.openapi_paths import JSON, PROBLEM, Spec
-from web.openapi_schemas import COUNT, DIGEST, ID, PATH, TEXT, TIME, Schema, list_of, nullable, one_of, record, ref
+from web.openapi_parts import ABSENT, COMMON, CSRF, CURSOR, ENTRY, JSON, Spec, answer, limit, path, problem, query
+from web.openapi_schemas import (
+    BINARY,
+    COUNT,
+    DIGEST,
+    ID,
+    PATH,
+    TEXT,
+    TIME,
+    Schema,
+    list_of,
+    nullable,
+    one_of,
+    record,
+    ref,
+)
 
-
-def _problem(why: str) -> Spec:
-    return {"description": why, "content": {PROBLEM: {"schema": ref("Problem")}}}
-
-
-def _answer(schema: str, text: str) -> Spec:
-    return {"description": text, "content": {JSON: {"schema": ref(schema)}}}
-
-
-def _path(name: str, text: str) -> Spec:
-    return {"name": name, "in": "path", "required": True, "schema": ID, "description": text}
-
-
-def _query(name: str, schema: Schema, text: str) -> Spec:
-    return {"name": name, "in": "query", "schema": schema, "description": text}
-
-
-_COMMON: Final[Spec] = {
-    "400": _problem("The request cannot be understood, or a value is outside of its limits."),
-    "401": _problem("Not signed in, or the token is not valid."),
-    "403": _problem("The account is suspended, the caller may not do this, or the CSRF token is missing."),
-    "503": _problem("The database is away, or too much at once. `Retry-After` says when to try again."),
-}
-_ABSENT: Final[Spec] = {"404": _problem("There is no such thing, in this account.")}
-_ENDED: Final[Spec] = {"409": _problem("The job is not in a state in which this can be done.")}
-_ENTRY: Final = _path("entry", "The entry's id.")
-_JOB: Final = _path("job", "The job's id.")
-_CSRF: Final[Spec] = {
-    "name": "X-CSRF-Token",
-    "in": "header",
-    "schema": TEXT,
-    "description": "With a session cookie: `csrf_token` of `GET /api/v1/me`.",
-}
-_BINARY: Final[Schema] = {"type": "string", "format": "binary"}
-
-
+_ENDED: Final[Spec] = {"409": problem("The job is not in a state in which this can be done.")}
+_JOB: Final = path("job", ID, "The job's id.")
 _QUIET: Final[Spec] = {
     "name": "quiet",
     "in": "query",
@@ -58,43 +37,32 @@ def _rendition(what: str, types: tuple[str, ...]) -> Spec:
     return {
         "get": {
             "summary": what,
-            "parameters": [_ENTRY, _QUIET],
+            "parameters": [ENTRY, _QUIET],
             "responses": {
                 "200": {
                     "description": "It. `ETag` is its digest.",
-                    "content": {media_type: {"schema": _BINARY} for media_type in types},
+                    "content": {media_type: {"schema": BINARY} for media_type in types},
                 },
-                "202": _answer("Coming", "It is being made; ask again after `Retry-After` seconds."),
+                "202": answer("Coming", "It is being made; ask again after `Retry-After` seconds."),
                 "204": {"description": "With `quiet=1`: none will be made of it."},
                 "304": {"description": "It is what `If-None-Match` names."},
-                "404": _problem("There is no such entry, or none will be made of it."),
-                "500": _problem("The stored copy is damaged."),
+                "404": problem("There is no such entry, or none will be made of it."),
+                "500": problem("The stored copy is damaged."),
             }
-            | _COMMON,
+            | COMMON,
         }
     }
 
 
 def _call(summary: str, answers: Spec, *parameters: Spec) -> Spec:
-    return {"summary": summary, "parameters": list(parameters), "responses": answers | _COMMON}
+    return {"summary": summary, "parameters": list(parameters), "responses": answers | COMMON}
 
 
 _VALUES: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "string"]}}
 _NUMBER: Final[Schema] = {"type": "number"}
 _HOW: Final[Schema] = {"recipe": TEXT, "version": COUNT, "parameters": _VALUES, "made": TIME}
 
-DERIVED_SCHEMAS: Final[dict[str, Schema]] = {
-    "Deletion": record(
-        {"entries": list_of(ID, ENTRIES_PER_REQUEST_MAX)},
-        {
-            "derived": {
-                "type": "string",
-                "enum": ["keep", "remove"],
-                "default": "keep",
-                "description": "Files made of these stay, or go into the hold as well.",
-            }
-        },
-    ),
+SCHEMAS: Final[dict[str, Schema]] = {
     "Coming": record({"state": {"type": "string", "enum": ["coming"]}}),
     "Facts": record(
         {
@@ -156,7 +124,7 @@ DERIVED_SCHEMAS: Final[dict[str, Schema]] = {
     "Jobs": record({"jobs": list_of(ref("Job"), JOBS_MAX), "next": nullable(TEXT)}),
 }
 
-DERIVED_PATHS: Final[dict[str, Spec]] = {
+PATHS: Final[dict[str, Spec]] = {
     "/api/v1/entries/{entry}/thumbnail": _rendition("A picture of at most 320 pixels", ("image/webp",)),
     "/api/v1/entries/{entry}/preview": _rendition(
         "A picture of at most 1,600 pixels, or the text", ("image/webp", "text/plain; charset=utf-8")
@@ -164,23 +132,23 @@ DERIVED_PATHS: Final[dict[str, Spec]] = {
     "/api/v1/entries/{entry}/derived": {
         "get": _call(
             "What was made of an entry, where it comes from, and what its content says",
-            {"200": _answer("DerivedFiles", "`facts` is null until the file was read.")} | _ABSENT,
-            _ENTRY,
+            {"200": answer("DerivedFiles", "`facts` is null until the file was read.")} | ABSENT,
+            ENTRY,
         )
     },
-    "/api/v1/recipes": {"get": _call("What can be made", {"200": _answer("Recipes", "With all parameters.")})},
+    "/api/v1/recipes": {"get": _call("What can be made", {"200": answer("Recipes", "With all parameters.")})},
     "/api/v1/derivations": {
         "post": {
             **_call(
                 f"Make something of up to {FILES_PER_REQUEST_MAX:,} files; originals stay as they are",
                 {
-                    "202": _answer("NewJobs", "A job for each file."),
-                    "409": _problem("A file's content is none that the recipe takes."),
-                    "413": _problem("More than one request may carry, or than may wait."),
-                    "415": _problem("The body has another media type than wanted."),
+                    "202": answer("NewJobs", "A job for each file."),
+                    "409": problem("A file's content is none that the recipe takes."),
+                    "413": problem("More than one request may carry, or than may wait."),
+                    "415": problem("The body has another media type than wanted."),
                 }
-                | _ABSENT,
-                _CSRF,
+                | ABSENT,
+                CSRF,
             ),
             "requestBody": {"required": True, "content": {JSON: {"schema": ref("WantedDerivations")}}},
         }
@@ -188,40 +156,36 @@ DERIVED_PATHS: Final[dict[str, Spec]] = {
     "/api/v1/jobs": {
         "get": _call(
             "Jobs, newest first",
-            {"200": _answer("Jobs", "A page.")} | _ABSENT,
-            _query("entry", ID, "Of this entry alone."),
-            _query("cursor", TEXT, "`next` of the page before."),
-            _query(
-                "limit",
-                {"type": "integer", "minimum": 1, "maximum": JOBS_MAX, "default": 50},
-                f"How many on a page: at most {JOBS_MAX:,}.",
-            ),
+            {"200": answer("Jobs", "A page.")} | ABSENT,
+            query("entry", ID, "Of this entry alone."),
+            CURSOR,
+            limit(JOBS_MAX, 50),
         )
     },
     "/api/v1/jobs/{job}": {
-        "get": _call("One job", {"200": _answer("Job", "It.")} | _ABSENT, _JOB),
+        "get": _call("One job", {"200": answer("Job", "It.")} | ABSENT, _JOB),
         "delete": _call(
             "Take a job's card away; the files it made stay",
-            {"204": {"description": "It is gone."}} | _ABSENT | _ENDED,
+            {"204": {"description": "It is gone."}} | ABSENT | _ENDED,
             _JOB,
-            _CSRF,
+            CSRF,
         ),
     },
     "/api/v1/jobs/{job}/log": {
         "get": _call(
             "What the program that failed wrote",
-            {"200": {"description": "It.", "content": {"text/plain; charset=utf-8": {"schema": TEXT}}}} | _ABSENT,
+            {"200": {"description": "It.", "content": {"text/plain; charset=utf-8": {"schema": TEXT}}}} | ABSENT,
             _JOB,
         )
     },
     "/api/v1/jobs/{job}/retry": {
         "post": _call(
-            "Try a failed or cancelled job again", {"200": _answer("Job", "It.")} | _ABSENT | _ENDED, _JOB, _CSRF
+            "Try a failed or cancelled job again", {"200": answer("Job", "It.")} | ABSENT | _ENDED, _JOB, CSRF
         )
     },
     "/api/v1/jobs/{job}/cancel": {
         "post": _call(
-            "Stop a job; a running one stops shortly", {"200": _answer("Job", "It.")} | _ABSENT | _ENDED, _JOB, _CSRF
+            "Stop a job; a running one stops shortly", {"200": answer("Job", "It.")} | ABSENT | _ENDED, _JOB, CSRF
         )
     },
 }

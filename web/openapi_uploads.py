@@ -1,67 +1,56 @@
-"""The paths of resumable uploads in the OpenAPI document. What the headers mean: tus 1.0.0."""
+"""The OpenAPI document: resumable uploads. What the headers mean: tus 1.0.0."""
 
 from typing import Final
 
 from web.limits import (
     BODY_BYTES_PER_SECOND_MIN,
     BODY_WINDOW_SECONDS,
-    PAGE_ITEMS,
     PAGE_ITEMS_MAX,
     UPLOAD_METADATA_BYTES_MAX,
     UPLOAD_METADATA_KEYS_MAX,
     UPLOADS_OPEN_MAX,
 )
-from web.openapi_paths import JSON, PROBLEM, Spec
-from web.openapi_schemas import ID, TEXT, Schema, ref
+from web.openapi_parts import CSRF, CURSOR, JSON, Spec, limit, path, problem
+from web.openapi_schemas import BINARY, COUNT, ID, PATH, TEXT, TIME, Schema, nullable, page_of, record, ref
 from web.tus_headers import ALGORITHMS, CHUNK_TYPE, EXTENSIONS
 
-_CHUNK: Final[Spec] = {"content": {CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-
-
-def _problem(why: str) -> Spec:
-    return {"description": why, "content": {PROBLEM: {"schema": ref("Problem")}}}
+_CHUNK: Final[Spec] = {"content": {CHUNK_TYPE: {"schema": BINARY}}}
 
 
 def _header(name: str, schema: Schema, text: str, *, required: bool = False) -> Spec:
     return {"name": name, "in": "header", "schema": schema, "description": text, "required": required}
 
 
-def _query(name: str, schema: Schema, text: str) -> Spec:
-    return {"name": name, "in": "query", "schema": schema, "description": text}
-
-
-_ID: Final[Spec] = {"name": "upload", "in": "path", "required": True, "schema": ID, "description": "The upload's id."}
+_ID: Final = path("upload", ID, "The upload's id.")
 _VERSION: Final = _header("Tus-Resumable", {"type": "string", "enum": ["1.0.0"]}, "The version.", required=True)
-_CSRF: Final = _header("X-CSRF-Token", TEXT, "With a session cookie: `csrf_token` of `GET /api/v1/me`.")
 _CHECKSUM: Final = _header("Upload-Checksum", TEXT, f"One of {ALGORITHMS}, a space, and the body's digest in base64.")
-_LENGTH: Final = _header("Upload-Length", _COUNT, "The file's bytes in all; at most `UPLOAD_BYTES_MAX` (a setting).")
+_LENGTH: Final = _header("Upload-Length", COUNT, "The file's bytes in all; at most `UPLOAD_BYTES_MAX` (a setting).")
 
 _COMMON: Final[Spec] = {
-    "400": _problem("A header cannot be understood, or a value is outside of its limits."),
-    "401": _problem("Not signed in, or the token is not valid."),
-    "403": _problem("The account is suspended, or the CSRF token is missing."),
-    "412": _problem("`Tus-Resumable` is missing, or another version."),
-    "503": _problem("The database is away, or the storage takes no writes. `Retry-After` says when to try again."),
+    "400": problem("A header cannot be understood, or a value is outside of its limits."),
+    "401": problem("Not signed in, or the token is not valid."),
+    "403": problem("The account is suspended, or the CSRF token is missing."),
+    "412": problem("`Tus-Resumable` is missing, or another version."),
+    "503": problem("The database is away, or the storage takes no writes. `Retry-After` says when to try again."),
 }
 _ABSENT: Final[Spec] = {
-    "404": _problem("There is no such upload in this account, or not any more."),
-    "410": _problem("The upload was left alone for too long (`UPLOAD_EXPIRES_HOURS`)."),
+    "404": problem("There is no such upload in this account, or not any more."),
+    "410": problem("The upload was left alone for too long (`UPLOAD_EXPIRES_HOURS`)."),
 }
 _BYTES: Final[Spec] = {
-    "408": _problem(
+    "408": problem(
         f"Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second over {BODY_WINDOW_SECONDS} seconds. What came is"
         " kept."
     ),
-    "409": _problem(
+    "409": problem(
         "The upload stands at another offset (`Upload-Offset` says where), a newer request goes on with it, or, at its"
         " end, a folder has that name. `upload` then says whether it is `kept` or was `removed`."
     ),
-    "413": _problem("More bytes than announced, or than a file may have."),
-    "415": _problem(f"The body is not {CHUNK_TYPE}, or it is coded."),
-    "422": _problem("The file does not match the digest in the metadata. The upload was removed."),
-    "460": _problem("The body does not match its checksum. It was discarded; the offset is as it was."),
-    "507": _problem("The account's space, or the server's storage, is full."),
+    "413": problem("More bytes than announced, or than a file may have."),
+    "415": problem(f"The body is not {CHUNK_TYPE}, or it is coded."),
+    "422": problem("The file does not match the digest in the metadata. The upload was removed."),
+    "460": problem("The body does not match its checksum. It was discarded; the offset is as it was."),
+    "507": problem("The account's space, or the server's storage, is full."),
 }
 _OPTIONS: Final[Spec] = {
     "summary": "What this server can do",
@@ -69,18 +58,29 @@ _OPTIONS: Final[Spec] = {
     "responses": {"204": {"description": f"`Tus-Version`, `Tus-Max-Size`, and `Tus-Extension`: {EXTENSIONS}."}},
 }
 
-UPLOAD_PATHS: Final[dict[str, dict[str, Spec]]] = {
+SCHEMAS: Final[dict[str, Schema]] = {
+    "Upload": record(
+        {
+            "id": ID,
+            "device": nullable(ID),
+            "path": nullable(PATH),
+            "size": nullable(COUNT),
+            "offset": COUNT,
+            "created": TIME,
+            "expires": TIME,
+        }
+    ),
+    "Uploads": page_of("uploads", "Upload"),
+}
+
+PATHS: Final[dict[str, dict[str, Spec]]] = {
     "/api/v1/uploads": {
         "options": _OPTIONS,
         "get": {
             "summary": "Resumable uploads under way",
             "parameters": [
-                _query("cursor", TEXT, "`next` of the page before."),
-                _query(
-                    "limit",
-                    {"type": "integer", "minimum": 1, "maximum": PAGE_ITEMS_MAX, "default": PAGE_ITEMS},
-                    f"How many on a page: at most {PAGE_ITEMS_MAX:,}.",
-                ),
+                CURSOR,
+                limit(PAGE_ITEMS_MAX),
             ],
             "responses": {
                 "200": {"description": "Oldest first.", "content": {JSON: {"schema": ref("Uploads")}}},
@@ -107,13 +107,13 @@ UPLOAD_PATHS: Final[dict[str, dict[str, Spec]]] = {
                     f" {UPLOAD_METADATA_KEYS_MAX} keys and {UPLOAD_METADATA_BYTES_MAX:,} bytes.",
                 ),
                 _CHECKSUM,
-                _CSRF,
+                CSRF,
             ],
             "requestBody": {"required": False, **_CHUNK},
             "responses": {
                 "201": {"description": "`Location` is the upload's address. One of length 0 is finished."},
-                "404": _problem("There is no such device in this account."),
-                "429": _problem("Too many uploads are open."),
+                "404": problem("There is no such device in this account."),
+                "429": problem("Too many uploads are open."),
                 **_BYTES,
                 **_COMMON,
             },
@@ -126,7 +126,7 @@ UPLOAD_PATHS: Final[dict[str, dict[str, Spec]]] = {
             "parameters": [_ID, _VERSION],
             "responses": {
                 "200": {"description": "`Upload-Offset` bytes are durable; all of them once the file is committed."},
-                "409": _problem("A newer request goes on with it."),
+                "409": problem("A newer request goes on with it."),
                 **_ABSENT,
                 **_COMMON,
             },
@@ -137,10 +137,10 @@ UPLOAD_PATHS: Final[dict[str, dict[str, Spec]]] = {
             "parameters": [
                 _ID,
                 _VERSION,
-                _header("Upload-Offset", _COUNT, "Where the bytes go: where the upload stands.", required=True),
+                _header("Upload-Offset", COUNT, "Where the bytes go: where the upload stands.", required=True),
                 _LENGTH,
                 _CHECKSUM,
-                _CSRF,
+                CSRF,
             ],
             "requestBody": {"required": True, **_CHUNK},
             "responses": {
@@ -152,10 +152,10 @@ UPLOAD_PATHS: Final[dict[str, dict[str, Spec]]] = {
         },
         "delete": {
             "summary": "Stop a resumable upload and forget it",
-            "parameters": [_ID, _VERSION, _CSRF],
+            "parameters": [_ID, _VERSION, CSRF],
             "responses": {
                 "204": {"description": "Nothing is left of it, but the file if it was finished."},
-                "409": _problem("A newer request goes on with it."),
+                "409": problem("A newer request goes on with it."),
                 "404": _ABSENT["404"],
                 **_COMMON,
             },
