@@ -15,6 +15,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from dotenv import dotenv_values
 
+from catalog.logs import JSON, TEXT
+
 SECRET_BYTES_MIN: Final = 32
 """The least length of `SECRET_KEY` and of the shared secret: the output of HMAC-SHA256 (RFC 7518, 3.2)."""
 
@@ -75,6 +77,7 @@ class Settings:
     audit_key_file: Path | None
     sweep_grace_hours: int
     trash_days: int
+    log_format: str
     lapse_days: int
     mail_server: str | None
     mail_port: int
@@ -203,6 +206,7 @@ def _read(r: _Reader) -> Settings:
         audit_key_file=r.path("AUDIT_KEY_FILE"),
         sweep_grace_hours=r.number("SWEEP_GRACE_HOURS", 24, 0, 24 * 365),
         trash_days=r.number("TRASH_DAYS", 14, 0, 365),
+        log_format=r.checked("LOG_FORMAT", TEXT, lambda value: value in {TEXT, JSON}, f"{TEXT} or {JSON}"),
         lapse_days=r.number("LAPSE_DAYS", 7, 0, 365),
         mail_server=r.text("MAIL_SERVER", "") or None,
         mail_port=r.number("MAIL_PORT", 587, 1, 65535),

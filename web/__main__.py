@@ -16,6 +16,7 @@ import uvloop
 
 from cas.errors import CasError
 from catalog.errors import CatalogError
+from catalog.logs import begin_logging
 from catalog.settings import BadSettings, Settings, load_settings
 from web.app import create_app, open_services
 from web.limits import ALIVE_SECONDS, CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
@@ -25,16 +26,15 @@ from web.supervision import ALIVE, READY, STOPPING, inherited_listener, notify
 
 _DONE: Final = 0
 _FAILED: Final = 2
-_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def main() -> int:
     """Serve. Returns the exit code."""
     keep_freed_memory()
     seldom_look_for_cycles()
-    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT)
     try:
         settings = load_settings()
+        begin_logging(settings.log_format)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(settings))
     except (BadSettings, CasError, CatalogError, OSError) as e:

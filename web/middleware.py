@@ -8,6 +8,7 @@ server; no answer of an unexpected error says what it was.
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,15 +19,18 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from catalog.errors import BadPath
+from catalog.logs import JSON, REQUEST_ID
 from catalog.settings import LOOPBACK_HOSTS, Settings
 from web.answers import REQUEST_ID_KEY
 from web.csrf import check_site
 from web.errors import Disconnected, TooLarge, WrongHost
 from web.limits import QUERY_BYTES_MAX
 from web.paths import has_control_characters
-from web.proxy import PROXIED_KEY, Proxies
+from web.proxy import PROXIED_KEY, Proxies, given_request_id
+from web.routing import ROUTE_KEY
 
 log: Final = logging.getLogger("otb.web")
+request_log: Final = logging.getLogger("otb.request")
 
 HANDOFF_PATH: Final = "/auth/handoff"
 
@@ -57,6 +61,7 @@ class Guard:
         self._app = app
         self._hosts = allowed_hosts(settings)
         self._proxies = Proxies(settings)
+        self._logs_requests = settings.log_format == JSON
         self._answer_error = answer_error
         self._headers = base_headers()
         if settings.is_https:
@@ -67,14 +72,22 @@ class Guard:
             # Lifespan. There are no WebSockets here: the server refuses them without an application's answer.
             await self._app(scope, receive, send)
             return
-        scope[REQUEST_ID_KEY] = secrets.token_hex(8)
         scope[PROXIED_KEY] = self._proxies.sent(scope)
-        started = False
+        scope[REQUEST_ID_KEY] = given_request_id(scope) or secrets.token_hex(8)
+        REQUEST_ID.set(scope[REQUEST_ID_KEY])  # each request has a task of its own, and so a context
+        began = time.monotonic()
+        status = await self._guarded(scope, receive, send)
+        if self._logs_requests:
+            _log_request(scope, status, time.monotonic() - began)
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> int | None:
+        """The status that was answered; None where nobody was there to be answered."""
+        status: int | None = None
 
         async def guarded_send(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 self._add_headers(message, scope[REQUEST_ID_KEY])
             await send(message)
 
@@ -84,12 +97,13 @@ class Guard:
         except Disconnected:
             pass  # nobody is there to be answered
         except Exception as error:
-            if started:
+            if status is not None:
                 # The status is out, so all that is left is to break off: the server closes an unfinished answer.
                 log.exception("request %s broke off", scope[REQUEST_ID_KEY])
-                return
+                return status
             request = Request(scope, receive)
             await (await self._answer_error(request, error))(scope, receive, guarded_send)
+        return status
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -107,6 +121,17 @@ class Guard:
         for name, value in self._headers.items():
             headers.setdefault(name, value)
         headers["X-Request-Id"] = request_id
+
+
+def _log_request(scope: Scope, status: int | None, seconds: float) -> None:
+    """What was asked for by its route, never by its address."""
+    fields = {
+        "method": scope["method"],
+        "route": scope.get(ROUTE_KEY),
+        "status": status,
+        "milliseconds": round(seconds * 1_000, 1),
+    }
+    request_log.info("answered", extra={"fields": fields})
 
 
 def base_headers() -> dict[str, str]:

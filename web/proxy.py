@@ -5,6 +5,7 @@ given to it is made of a digest alone; it gets no file but one that lies in the 
 found good within the days that a setting allows (docs/operations.md).
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Final
@@ -24,6 +25,7 @@ PEER: Final = "otb.peer"
 PROXIED_KEY: Final = "otb.proxied"
 """Of a scope: whether the request came through the proxy."""
 
+_REQUEST_ID: Final = re.compile(rb"[0-9A-Za-z-]{8,64}")
 _READY_HEADER: Final = "x-accel-ready"
 _CONDITIONS: Final = ("if-match", "if-unmodified-since")
 """nginx would compare them with the stored file, which has no tag and another time."""
@@ -43,6 +45,14 @@ class Proxies:
         except ValueError:
             return False  # no address at all, e.g. of a Unix socket
         return any(peer in network for network in self._networks)
+
+
+def given_request_id(scope: Scope) -> str | None:
+    """The id that the proxy gave a request which came through it, if it is one."""
+    values = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if not scope[PROXIED_KEY] or len(values) != 1 or not _REQUEST_ID.fullmatch(values[0]):
+        return None
+    return str(values[0].decode())
 
 
 def is_proxied(request: HTTPConnection) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import groupby
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,6 +18,9 @@ from web.bodies import Form, field, read_form
 from web.csrf import SAFE_METHODS
 from web.sessions import Caller, check_caller_csrf, find_caller, find_person
 from web.support import note_look
+
+ROUTE_KEY: Final = "otb.route"
+"""Of a scope: the path of its operation in this table, which says what is asked for and names nothing of anybody."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -89,6 +93,7 @@ def routes_of(operations: Sequence[Operation]) -> list[Route]:
 
 def _route(path: str, handlers: dict[str, Handler]) -> Route:
     async def dispatch(request: Request) -> Response:
+        request.scope[ROUTE_KEY] = path
         method = "GET" if request.method == "HEAD" and "HEAD" not in handlers else request.method
         return await handlers[method](request)
 

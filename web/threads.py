@@ -8,6 +8,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Final, TypeVar
 
 import anyio
@@ -31,7 +33,8 @@ class Workers:
 
     def start(self, work: Callable[..., T], *args: object) -> "asyncio.Future[T]":
         """Begin; the future must be given to `settle`."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+        # With the caller's context, so that what is logged there carries the request's id.
+        return asyncio.get_running_loop().run_in_executor(self._pool, partial(copy_context().run, work, *args))
 
     async def run(self, work: Callable[..., T], *args: object) -> T:
         """Do it and return its result."""

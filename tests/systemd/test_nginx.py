@@ -184,6 +184,19 @@ def sign_in_as(service: Service, address: str) -> Iterator[httpx2.Client]:
         yield client
 
 
+def test_a_request_has_the_id_that_the_proxy_gave_it_if_it_is_one(
+    service: Service, owner: httpx2.Client, proxy: str
+) -> None:
+    said = owner.get("/livez", headers={"X-Request-Id": "what-a-customer-says"})
+    assert re.fullmatch("[0-9a-f]{32}", said.headers["x-request-id"]), "nginx's own"
+    for given, is_taken in (
+        ("0123abCD-9", True), ("short", False), ("x" * 65, False), ("a b c d e f", False), ('quoted"123', False)
+    ):  # fmt: skip
+        answer = told(service, owner, "/livez", **{"X-Request-Id": given})
+        assert (answer.headers["x-request-id"] == given) is is_taken
+        assert is_taken or re.fullmatch("[0-9a-f]{16}", answer.headers["x-request-id"])
+
+
 def test_without_a_known_proxy_nobody_is_believed(
     service: Service, owner: httpx2.Client, verify: Callable[[bytes], int], tmp_path: Path
 ) -> None:
@@ -195,7 +208,9 @@ def test_without_a_known_proxy_nobody_is_believed(
     try:
         with sign_in_as(alone, ELSEWHERE) as client:
             assert addresses(client) == {"127.0.0.1"}
-        assert told(alone, owner, f"{laptop.files}/x").content == PLAIN
+        answer = told(alone, owner, f"{laptop.files}/x", **{"X-Request-Id": "0123456789abcdef0"})
+        assert answer.content == PLAIN
+        assert answer.headers["x-request-id"] != "0123456789abcdef0"
     finally:
         alone.stop()
 
@@ -224,7 +239,7 @@ def test_a_file_that_was_re_read_is_sent_by_nginx_as_we_would_send_it(
     assert {n: v for n, v in theirs.headers.items() if n not in passing} == {
         n: v for n, v in ours.headers.items() if n not in passing
     }
-    assert len(theirs.headers["x-request-id"]) == 16
+    assert re.fullmatch("[0-9a-f]{32}", theirs.headers["x-request-id"])
     part = owner.get(path, headers={"Range": "bytes=1000000-1000099", "If-Range": f'"{digest}"'})
     assert (part.status_code, part.content) == (206, content[1_000_000:1_000_100])
     assert part.headers["content-range"] == f"bytes 1000000-1000099/{len(content)}"

@@ -1,6 +1,7 @@
 """The main job over HTTP: a real folder up, found, down, as a zip; again from a second device and a second tenant."""
 
 import concurrent.futures
+import json
 import os
 import random
 import shutil
@@ -15,12 +16,18 @@ import httpx2
 import pytest
 from blake3 import blake3
 
-from tests.shared.portal import new_person, session_of, sign_in
+from tests.shared.portal import handoff, new_person, session_of, sign_in
 from tests.shared.service import Service
 from tests.shared.trees import facts_of, make_tree
 
 STEP_BYTES = 1 << 20
 MEMORY_BYTES_MAX = 150 << 20
+
+
+@pytest.fixture(scope="module")
+def service(make_service: Callable[..., Service]) -> Service:
+    """The module's own server, whose log is read in the end."""
+    return make_service(LOG_FORMAT="json")
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +174,57 @@ def test_a_second_device_and_a_second_tenant_store_nothing_twice(
         assert {entry["device"] for entry in theirs} == {device}
         assert stranger.get("/api/v1/me").json()["usage"]["used_bytes"] == total_bytes(tree)
     assert disk_bytes(blobs) == before
+
+
+def test_the_log_of_all_this_names_nothing_of_anybody(
+    service: Service, customer: httpx2.Client, laptop: str, tree: Path
+) -> None:
+    person, private = new_person(), "Brief an Tante Åse.pdf"
+    token = handoff(service.settings, person)
+    with httpx2.Client(base_url=service.url, timeout=120) as browser:
+        assert browser.get("/auth/handoff", params={"token": token}).status_code == 303
+        csrf = browser.get("/api/v1/me").json()["csrf_token"]
+        device = browser.post(
+            "/api/v1/devices", json={"name": "Lappi", "kind": "laptop"}, headers={"X-CSRF-Token": csrf}
+        )
+        address = f"/api/v1/devices/{device.json()['id']}"
+        made = browser.post(f"{address}/tokens", json={"label": "backup"}, headers={"X-CSRF-Token": csrf})
+        device_token = made.json()["token"]
+        cookies = [cookie.value or "" for cookie in browser.cookies.jar]
+    content = b"Liebe Tante"
+    with httpx2.Client(base_url=service.url, headers={"Authorization": f"Bearer {device_token}"}) as computer:
+        answers = [
+            computer.put(f"{address}/files/originals/{quote(private)}", content=content),
+            computer.get(f"{address}/files/originals/{quote(private)}"),
+            computer.get(f"{address}/files/originals/{quote('no such ' + private)}"),
+            computer.get("/api/v1/search", params={"q": "Tante"}),
+            computer.get(f"/{quote(private)}%0D%0Ano-route"),
+            computer.post("/api/v1/blobs/missing", json={"digests": [blake3(content).hexdigest(), private]}),
+        ]
+    assert [answer.status_code for answer in answers] == [201, 200, 404, 200, 400, 400]
+    lines = [json.loads(line) for line in service.log().splitlines()]
+    assert all({"time", "level", "logger", "message"} <= line.keys() for line in lines)
+    by_request = {line["request"]: line for line in lines if line["logger"] == "otb.request"}
+    asked = [by_request[answer.headers["x-request-id"]] for answer in answers]
+    assert [line["status"] for line in asked] == [answer.status_code for answer in answers]
+    assert asked[0]["route"] == "/api/v1/devices/{device}/files/{area}/{path:path}"
+    assert (asked[4]["route"], asked[3]["method"]) == (None, "GET")
+    files = [path for path in tree.rglob("*") if path.is_file()]
+    names = {path.name for path in tree.rglob("*") if len(path.name) > 4} | {tree.name, "Tante", "Lappi", "Liebe"}
+    digests = {blake3(path.read_bytes()).hexdigest() for path in files} | {blake3(content).hexdigest()}
+    secrets = {
+        token,
+        device_token,
+        csrf,
+        *cookies,
+        *session_of(customer)[0].values(),
+        *session_of(customer)[1].values(),
+    }
+    people = {person.name, person.email, person.label, person.client}
+    log = service.log()
+    for said in names | {quote(name) for name in names} | digests | secrets | people:
+        assert said not in log, said
+    assert "?" not in log.replace("{", ""), "no address with a query"
 
 
 def disk_bytes(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import os
 import secrets
 import signal
@@ -21,6 +20,7 @@ from cas.lock import StoreLock
 from cas.store import BlobStore
 from catalog.catalog import Catalog
 from catalog.errors import CatalogError, DatabaseUnavailable
+from catalog.logs import begin_logging
 from catalog.settings import BadSettings, Settings, load_settings
 from tools.worker.errors import SandboxBroken
 from tools.worker.slot import Tools
@@ -34,10 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 it was told to end (or, with --until-idle, all is done), 2 it cannot run (the reason is on
     stderr)."""
     args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     os.umask(0o077)
     try:
-        asyncio.run(_run(load_settings(), until_idle=args.until_idle))
+        settings = load_settings()
+        begin_logging(settings.log_format)
+        asyncio.run(_run(settings, until_idle=args.until_idle))
     except (BadSettings, CasError, CatalogError) as error:
         print(f"tools/worker: {error}", file=sys.stderr)
         return 2
