@@ -16,6 +16,7 @@ from catalog.errors import CatalogError
 from catalog.uploads import NewUpload, Upload
 from web.answers import json_answer, no_content
 from web.bodies import check_length
+from web.digests import announced_digests
 from web.error_answers import answer_error
 from web.errors import TUS_VERSION, Disconnected, FinishFailed, OffsetConflict, TooLarge, WebError
 from web.parameters import cursor_of, page_limit, path_id, query_of
@@ -35,6 +36,7 @@ from web.tus_headers import (
     checksum_of,
     describe,
     describe_fully,
+    expecting,
     has_body,
     length_of,
     new_upload,
@@ -119,6 +121,7 @@ async def patch_upload(request: Request, caller: Caller) -> Response:
     """The next bytes. The last of them finish it."""
     check_chunk_type(request)
     held, offset_bytes, checksum = services(request), offset_of(request), checksum_of(request)
+    digest = announced_digests(request.headers).blake3
     size_bytes = length_of(request, held.settings.upload_bytes_max)
     async with _turn(request, caller) as turn:
         upload = await _current(request, caller, prolong=True)
@@ -129,7 +132,7 @@ async def patch_upload(request: Request, caller: Caller) -> Response:
                 others_bytes = held.incoming.reserved_bytes[caller.scope.tenant.id]
                 upload = await caller.scope.uploads.announce(upload, size_bytes, others_bytes)
             _check_fits(request, upload)
-            upload = await _receive(request, caller, upload, turn, checksum)
+            upload = await _receive(request, caller, expecting(upload, digest), turn, checksum)
     return Response(status_code=204, headers=describe(upload))
 
 

@@ -24,6 +24,12 @@ def _header(name: str, schema: Schema, text: str, *, required: bool = False) -> 
 _ID: Final = path("upload", ID, "The upload's id.")
 _VERSION: Final = _header("Tus-Resumable", {"type": "string", "enum": ["1.0.0"]}, "The version.", required=True)
 _CHECKSUM: Final = _header("Upload-Checksum", TEXT, f"One of {ALGORITHMS}, a space, and the body's digest in base64.")
+_DIGEST: Final = _header(
+    "Repr-Digest",
+    TEXT,
+    "`blake3=:BASE64:` of the whole file, with the request that brings its last byte: compared before anything is kept,"
+    " for a client that hashes while it sends. `X-OTB-Digest` with hex digits does the same.",
+)
 _LENGTH: Final = _header("Upload-Length", COUNT, "The file's bytes in all; at most `UPLOAD_BYTES_MAX` (a setting).")
 
 _COMMON: Final[Spec] = {
@@ -48,7 +54,7 @@ _BYTES: Final[Spec] = {
     ),
     "413": problem("More bytes than announced, or than a file may have."),
     "415": problem(f"The body is not {CHUNK_TYPE}, or it is coded."),
-    "422": problem("The file does not match the digest in the metadata. The upload was removed."),
+    "422": problem("The file does not match the digest that was told. The upload was removed."),
     "460": problem("The body does not match its checksum. It was discarded; the offset is as it was."),
     "507": problem("The account's space, or the server's storage, is full."),
 }
@@ -140,6 +146,7 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
                 _header("Upload-Offset", COUNT, "Where the bytes go: where the upload stands.", required=True),
                 _LENGTH,
                 _CHECKSUM,
+                _DIGEST,
                 CSRF,
             ],
             "requestBody": {"required": True, **_CHUNK},

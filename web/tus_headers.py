@@ -131,6 +131,15 @@ def new_upload(request: Request, bytes_max: int) -> NewUpload:
     return _wanted(said, NewUpload(size_bytes, size_bytes or 0, metadata=header))
 
 
+def expecting(upload: Upload, digest: Digest | None) -> Upload:
+    """The same, to be compared with a digest that was told after its creation. Raises `BadRequest`."""
+    if digest is None:
+        return upload
+    if upload.wanted.digest not in {None, digest}:
+        raise BadRequest("The digest in Upload-Metadata was another, and it cannot change.")
+    return replace(upload, wanted=replace(upload.wanted, digest=digest))
+
+
 def describe(upload: Upload) -> dict[str, str]:
     """The headers that say where an upload stands."""
     headers = {"Upload-Offset": str(upload.offset_bytes)}

@@ -242,6 +242,31 @@ def test_a_wrong_digest_is_told_and_leaves_nothing(laptop: Device, parts: Callab
     assert (laptop.entries(), parts()) == ([], [])
 
 
+def repr_digest(content: bytes) -> str:
+    return f"blake3=:{base64.b64encode(blake3(content).digest()).decode()}:"
+
+
+def test_a_digest_that_is_told_with_the_last_byte(laptop: Device, parts: Callable[[], list[str]]) -> None:
+    """A client that hashes while it sends: nothing is kept of a file that turned out to be another."""
+    content = noise(5 * MIB)
+    right, wrong = (begun(laptop.client, len(content), **to(laptop, name)) for name in ("right", "wrong"))
+    for upload in (right, wrong):
+        assert send(laptop.client, upload, 0, content[:-1]).status_code == 204
+    answer = send(laptop.client, right, len(content) - 1, content[-1:], Repr_Digest=repr_digest(content))
+    assert (answer.status_code, answer.headers["x-otb-digest"]) == (204, blake3(content).hexdigest())
+    answer = send(laptop.client, wrong, len(content) - 1, content[-1:], Repr_Digest=repr_digest(b"another"))
+    assert problem(answer) == (422, "digest-mismatch")
+    assert answer.json()["upload"] == "removed"
+    assert ([entry["name"] for entry in laptop.entries()], parts()) == (["right"], [])
+
+
+def test_a_digest_cannot_change_nor_be_nonsense(laptop: Device) -> None:
+    upload = begun(laptop.client, 3, **to(laptop, "x", digest=blake3(b"abc").hexdigest()))
+    assert problem(send(laptop.client, upload, 0, b"abc", Repr_Digest=repr_digest(b"xyz"))) == (400, "bad-request")
+    assert problem(send(laptop.client, upload, 0, b"abc", Repr_Digest="blake3=:AAAA:")) == (400, "bad-request")
+    assert send(laptop.client, upload, 0, b"abc", X_OTB_Digest=blake3(b"abc").hexdigest()).status_code == 204
+
+
 def test_a_folder_in_the_way_is_told_at_both_ends(laptop: Device, parts: Callable[[], list[str]]) -> None:
     stored(laptop, "folder/file", b"x")
     for name in ("folder", "folder/file/below"):

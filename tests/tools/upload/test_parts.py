@@ -336,7 +336,7 @@ def test_a_refused_bundle_goes_in_two_steps_and_an_old_server_is_asked_once(
 ) -> None:
     server = Refusing(status)
     cache = Cache(tmp_path / "c")
-    run = Run(server, cache, Progress(Output(as_json=False)), "1", is_fresh=True, limit=None)  # type: ignore[arg-type]
+    run = Run(server, cache, Progress(Output(as_json=False)), "1", used_bytes=0, limit=None)  # type: ignore[arg-type]
     committer = Committer(run, 0, may_remove=False)
     batch = Batch()
     batch.append(blake3(b"x").digest(), b"x")
@@ -349,7 +349,7 @@ def test_a_refused_bundle_goes_in_two_steps_and_an_old_server_is_asked_once(
 
 def test_a_bundle_that_fails_for_another_reason_is_an_error(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "c")
-    run = Run(Refusing(507), cache, Progress(Output(as_json=False)), "1", is_fresh=True, limit=None)  # type: ignore[arg-type]
+    run = Run(Refusing(507), cache, Progress(Output(as_json=False)), "1", used_bytes=0, limit=None)  # type: ignore[arg-type]
     committer = Committer(run, 0, may_remove=False)
     with pytest.raises(ApiError):
         committer.bundle(Batch())

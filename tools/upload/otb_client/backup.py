@@ -1,9 +1,9 @@
 """One backup: looking, reading, hashing, sending and committing, side by side.
 
 The calling thread looks at folders and reads small files into batches: per file a few system calls and one hash, and no
-hand-over between threads. Four threads send batches, with the names in them, and large files; one hashes large files
-ahead of them, one commits what goes without bytes. While all batches are on their way the calling thread looks ahead,
-so that the time left is soon known.
+hand-over between threads. Four threads send batches, with the names in them, and large files; one looks at large files
+ahead of them (`large`), one commits what goes without bytes. While all batches are on their way the calling thread
+looks ahead, so that the time left is soon known.
 """
 
 import os
@@ -25,12 +25,12 @@ from otb_client.hashing import (
     SMALL_BYTES_MAX,
     FileChanging,
     NotAFile,
-    hash_file,
     is_hot,
     is_same,
     record_of,
 )
-from otb_client.run import Run
+from otb_client.large import LargeFiles, Work
+from otb_client.run import Run, is_committed
 from otb_client.scan import Folder, Found, Item, Root, Scanned, Scanner
 from otb_client.send import (
     BATCH_BYTES,
@@ -39,18 +39,13 @@ from otb_client.send import (
     BATCH_ITEMS_MAX,
     HEAD,
     Batch,
-    LargeFile,
     keep_missing,
-    missing,
     send_blobs,
 )
 
 CONNECTIONS = 4
 BUFFERS = 4
 """Batches being filled, waiting and on their way: 12 MiB each."""
-ASKED_AT_ONCE_MAX = 100
-"""Large files whose digests are asked for together."""
-ASKED_BYTES_MAX = 256 << 20
 QUICK_SECONDS = 2.0
 SLOW_SECONDS = 20.0
 WAIT_SECONDS = 0.5
@@ -58,7 +53,7 @@ WAIT_SECONDS = 0.5
 _open, _fstat, _close = os.open, os.fstat, os.close
 """Looked up once: they run five times for every small file."""
 
-_Task = Union[Batch, Item, None]
+_Task = Union[Batch, Work, None]
 
 
 class Backup:
@@ -69,15 +64,12 @@ class Backup:
         self._progress = run.progress
         self._committer = committer
         found = Found(folder=self._found_folder, problem=run.progress.problem, special=run.progress.note_special)
-        self._rehash = rehash
         self._scanner = Scanner(run.cache, found, rehash=rehash, lines=lines, skipped=skipped)
         self._to_read: deque[Folder] = deque()
         self._buffers: queue.Queue[Batch] = queue.Queue()
         self._buffers_made = 0
         self._tasks: queue.Queue[_Task] = queue.Queue()
-        self._large: queue.Queue[Optional[tuple[Folder, str]]] = queue.Queue()
-        self._slots = threading.Semaphore(CONNECTIONS * 2)
-        """Large files hashed ahead: what is hashed long before it is sent may have changed again."""
+        self._large_files = LargeFiles(run, committer, rehash=rehash, hand_on=self._hand_on)
         self._batch: Optional[Batch] = None
         self._batch_bytes = BATCH_BYTES_FIRST
         """Of the next batch: as many as the line takes in some seconds, so that little is lost with it."""
@@ -130,8 +122,8 @@ class Backup:
 
     def _hash_later(self, folder: Folder, name: str) -> None:
         if self._hasher is None:
-            self._hasher = self._start(self._hash_large, "hash")
-        self._large.put((folder, name))
+            self._hasher = self._start(self._large_files.work, "hash")
+        self._large_files.add(folder, name)
 
     # -- small files ------------------------------------------------------------------------------------------------
 
@@ -158,9 +150,7 @@ class Backup:
             self._committer.add(batch.items)
             batch.clear()
         if batch is not None and batch.digests:
-            if len(self._senders) < CONNECTIONS:
-                self._senders.append(self._start(self._send, "send"))
-            self._tasks.put(batch)
+            self._hand_on(batch)
         elif batch is not None:
             self._buffers.put(batch)
 
@@ -190,7 +180,7 @@ class Backup:
                 continue
             read += 1
             read_bytes += record[0]
-            if self._is_committed(folder, name, record):
+            if is_committed(folder, name, record):
                 unchanged += 1
             elif not self._offer(Item(folder, name, record), self._batch):
                 there += 1
@@ -204,16 +194,6 @@ class Backup:
         )
         if unchanged:
             self._run.settled([(folder, unchanged)])
-
-    @staticmethod
-    def _is_committed(folder: Folder, name: str, record: Record) -> bool:
-        """Whether the backup has just this: then only the cache learns something."""
-        before = folder.known.get(name) if folder.is_committed else None
-        if before is None or before[5] != record[5] or before[1] != record[1] or before[4] != record[4]:
-            return False
-        folder.records[name] = record
-        folder.is_changed = folder.is_changed or before != record
-        return True
 
     def _offer(self, item: Item, batch: Batch) -> bool:
         """The item's bytes stand behind the batch's: they stay if they must go. False where the account has them."""
@@ -254,81 +234,15 @@ class Backup:
             now_ns = time.time_ns()
         raise FileChanging(path)
 
-    # -- large files ------------------------------------------------------------------------------------------------
-
-    def _hash_large(self) -> None:
-        """A thread: hash large files, ask for them together, hand on those that are missing."""
-        group: list[Item] = []
-        is_last = False
-        while not is_last:
-            try:
-                job = self._large.get(block=not group)
-            except queue.Empty:
-                self._ask(group)
-                group = []
-                continue
-            if job is None:
-                is_last = True
-            else:
-                item = self._hashed(*job)
-                if item is not None:
-                    group.append(item)
-            if is_last or len(group) >= ASKED_AT_ONCE_MAX or sum(i.record[0] for i in group) > ASKED_BYTES_MAX:
-                self._ask(group)
-                group = []
-
-    def _hashed(self, folder: Folder, name: str) -> Optional[Item]:
-        """An item whose bytes must be sent; None where they need not, or cannot."""
-        path = folder.prefix + name
-        try:
-            record = self._known_large(folder, name, path) or hash_file(path, is_stopped=self._run.api.stop.is_set)
-        except (OSError, FileChanging, NotAFile) as e:
-            self._stop_if_asked()
-            self._run.failed(folder, name, reason_of(e))
-            return None
-        if self._is_committed(folder, name, record):
-            self._progress.add(settled=1, settled_bytes=record[0], unchanged=1)
-            self._run.settled([(folder, 1)])
-            return None
-        self._run.cache.put_large(folder.path_of(name), record)
-        item = Item(folder, name, record)
-        must = self._run.must_send(item)
-        if must is False:
-            self._there(item)
-        return item if must else None
-
-    def _known_large(self, folder: Folder, name: str, path: str) -> Optional[Record]:
-        """What an earlier run hashed and did not get to commit."""
-        record = None if self._rehash else self._run.cache.large(folder.path_of(name))
-        if record is None:
-            return None
-        st = os.lstat(path)
-        return record if record_of(st, record[5], 1 << 62) == record else None
-
-    def _ask(self, group: list[Item]) -> None:
-        if not group:
-            return
-        wanted = {item.record[5] for item in group}
-        if not self._run.is_fresh:
-            wanted = missing(self._run, list(wanted))
-        for item in group:
-            if item.record[5] in wanted:
-                if len(self._senders) < CONNECTIONS:
-                    self._senders.append(self._start(self._send, "send"))
-                while not self._slots.acquire(timeout=WAIT_SECONDS):
-                    self._stop_if_asked()
-                self._tasks.put(item)
-            else:
-                for waiting in self._run.acknowledge([item.record[5]]):
-                    self._there(waiting)
-
-    def _there(self, item: Item) -> None:
-        """A large file whose bytes are in the account already."""
-        size = item.record[0]
-        self._progress.add(settled=1, settled_bytes=size, deduplicated=1, deduplicated_bytes=size)
-        self._committer.add([item])
-
     # -- sending ----------------------------------------------------------------------------------------------------
+
+    def _hand_on(self, task: Union[Batch, Work]) -> None:
+        """Give it to a sender."""
+        with self._run.lock:
+            is_short = len(self._senders) < CONNECTIONS
+            if is_short:
+                self._senders.append(self._start(self._send, "send"))
+        self._tasks.put(task)
 
     def _send(self) -> None:
         """A thread: send batches and large files as they come."""
@@ -340,8 +254,7 @@ class Backup:
             if isinstance(task, Batch):
                 self._send_batch(task)
             else:
-                self._send_large(task)
-                self._slots.release()
+                self._large_files.send(task)
 
     def _send_batch(self, batch: Batch) -> None:
         """Bytes and names in one step; where the server refuses that, in two, so that it can say what is wrong."""
@@ -377,50 +290,6 @@ class Backup:
         elif seconds > SLOW_SECONDS:
             self._batch_bytes = max(self._batch_bytes // 2, BATCH_BYTES_MIN)
 
-    def _send_large(self, item: Item) -> None:
-        assert item.name is not None
-        path, size = item.folder.prefix + item.name, item.record[0]
-        try:
-            LargeFile(self._run, path, item.record[5], size).send()
-        except (OSError, FileChanging) as e:
-            self._stop_if_asked()
-            self._again(item, e)
-            return
-        items = self._run.acknowledge([item.record[5]])
-        others = len(items) - 1
-        self._progress.add(
-            settled=len(items),
-            settled_bytes=size * len(items),
-            sent=1,
-            sent_bytes=size,
-            deduplicated=others,
-            deduplicated_bytes=size * others,
-        )
-        self._committer.add(items)
-
-    def _again(self, item: Item, error: Exception) -> None:
-        """The file changed after it was hashed: hash and send it as it is now, and the others that wait as they are."""
-        for other in self._run.give_up(item.record[5]):
-            assert other.name is not None
-            path = other.folder.prefix + other.name
-            try:
-                if not isinstance(error, FileChanging) and other is item:
-                    raise error
-                for attempt in range(ATTEMPTS):
-                    record = hash_file(path, is_stopped=self._run.api.stop.is_set)
-                    try:
-                        LargeFile(self._run, path, record[5], record[0]).send()
-                        break
-                    except FileChanging:
-                        if attempt == ATTEMPTS - 1:
-                            raise
-            except (OSError, FileChanging, NotAFile) as e:
-                self._stop_if_asked()
-                self._run.failed(other.folder, other.name, reason_of(e))
-                continue
-            self._progress.add(settled=1, settled_bytes=record[0], sent=1, sent_bytes=record[0])
-            self._committer.add([other._replace(record=record)])
-
     # -- threads ----------------------------------------------------------------------------------------------------
 
     def _start(self, work: "object", name: str) -> threading.Thread:
@@ -437,7 +306,7 @@ class Backup:
     def _end(self) -> None:
         """Everything was handed on: wait until it is through."""
         if self._hasher is not None:
-            self._large.put(None)
+            self._large_files.end()
             self._join(self._hasher)
         for _ in self._senders:
             self._tasks.put(None)

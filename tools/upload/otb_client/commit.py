@@ -29,6 +29,7 @@ from otb_client.names import IS_WINDOWS, json_path
 from otb_client.run import Run
 from otb_client.scan import Folder, Item, Own
 from otb_client.times import time_text
+from otb_client.tus import LargeFile
 
 ENTRIES_MAX = 10_000
 BODY_BYTES_MAX = 16 << 20
@@ -266,7 +267,7 @@ class Committer:
             if item.record[0] > SMALL_BYTES_MAX:
                 record = hash_file(path)
                 if record[0] > SMALL_BYTES_MAX:
-                    send.LargeFile(self._run, path, record[5], record[0]).send()
+                    LargeFile(self._run, path, record[5], record[0]).send()
                     self._run.progress.add(sent=1, sent_bytes=record[0])
                     return item._replace(record=record)
             record, data = read_small(path)

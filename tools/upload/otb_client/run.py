@@ -8,7 +8,7 @@ from typing import Callable, Optional
 from blake3 import blake3
 
 from otb_client.api import Api
-from otb_client.cache import Cache
+from otb_client.cache import Cache, Record
 from otb_client.progress import Progress
 from otb_client.rate import RateLimit
 from otb_client.scan import Folder, Item
@@ -22,14 +22,16 @@ class Run:
     """One backup under way. `lock` guards `acknowledged`, `waiting`, the folders and `_finished`."""
 
     def __init__(
-        self, api: Api, cache: Cache, progress: Progress, device: str, *, is_fresh: bool, limit: Optional[RateLimit]
+        self, api: Api, cache: Cache, progress: Progress, device: str, *, used_bytes: int, limit: Optional[RateLimit]
     ) -> None:
         self.api = api
         self.cache = cache
         self.progress = progress
         self.device = device
-        self.is_fresh = is_fresh
-        """The account holds nothing yet: there is nothing to ask for."""
+        self.used_bytes = used_bytes
+        """What the account held when the run began: no file that is larger is among it."""
+        self.is_fresh = used_bytes == 0
+        """There is nothing to ask for."""
         self.limit = limit
         self.lock = threading.Lock()
         self.acknowledged: set[bytes] = {EMPTY_DIGEST}
@@ -108,3 +110,13 @@ class Run:
                     folder.saved_at = now
                     folders[id(folder)] = folder
         return list(folders.values())
+
+
+def is_committed(folder: Folder, name: str, record: Record) -> bool:
+    """Whether the backup has just this: then only the cache learns something."""
+    before = folder.known.get(name) if folder.is_committed else None
+    if before is None or before[5] != record[5] or before[1] != record[1] or before[4] != record[4]:
+        return False
+    folder.records[name] = record
+    folder.is_changed = folder.is_changed or before != record
+    return True

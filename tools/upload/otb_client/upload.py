@@ -102,7 +102,8 @@ class _Upload:
     def _run(self) -> int:
         me = self._api.get_json("/api/v1/me")
         device, usage = me.get("device"), me.get("usage")
-        if not isinstance(device, dict) or not isinstance(usage, dict):
+        used_bytes = usage.get("used_bytes") if isinstance(usage, dict) else None
+        if not isinstance(device, dict) or not isinstance(used_bytes, int):
             raise BadAnswer("The server does not say which device this is. Log in again.")
         if device.get("id") != self._settings.device:
             raise UsageError("The token is another device's. Log in again.")
@@ -111,7 +112,7 @@ class _Upload:
             if self._args.dry_run:
                 self._dry_run(roots)
             else:
-                self._back_up(roots, is_fresh=usage.get("used_bytes") == 0 and usage.get("file_count") == 0)
+                self._back_up(roots, used_bytes)
         return PARTIAL if self._progress.counts.problems or self._refused else DONE
 
     # -- what is to be backed up ------------------------------------------------------------------------------------
@@ -147,14 +148,14 @@ class _Upload:
 
     # -- the backup -------------------------------------------------------------------------------------------------
 
-    def _back_up(self, roots: Sequence[Root], *, is_fresh: bool) -> None:
+    def _back_up(self, roots: Sequence[Root], used_bytes: int) -> None:
         from otb_client.backup import Backup  # noqa: PLC0415
         from otb_client.commit import Committer  # noqa: PLC0415
         from otb_client.run import Run  # noqa: PLC0415
 
         sequence = self._sequence()
         limit = RateLimit(self._args.limit_rate) if self._args.limit_rate else None
-        run = Run(self._api, self._cache, self._progress, self._settings.device, is_fresh=is_fresh, limit=limit)
+        run = Run(self._api, self._cache, self._progress, self._settings.device, used_bytes=used_bytes, limit=limit)
         committer = Committer(run, sequence, may_remove=self._args.mirror)
         run.on_error = committer.wake
         backup = Backup(run, committer, rehash=self._args.rehash, lines=self._lines, skipped=self._skipped())
