@@ -36,6 +36,7 @@ bench:
 	$(PYTHON) -m tests.bench.verify
 	$(PYTHON) -m tests.bench.thumbnails
 	$(PYTHON) -m tests.bench.zip
+	$(PYTHON) -m tests.bench.load
 
 clean:
 	rm -rf .venv .uv .mypy_cache .ruff_cache .hypothesis web/client *.egg-info web/browser/node_modules web/static/built
