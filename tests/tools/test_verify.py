@@ -675,17 +675,17 @@ def test_a_pack_under_way_is_no_orphan(bench: Bench, packed: tuple[Blob, ...]) -
     bench.catalog.rows[99] = BlobRow(99, blob, "live")
     empty = bench.store.place(bench.store.stage([]))
     bench.catalog.rows[100] = BlobRow(100, empty, "live")
-    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    asyncio.run(find_orphans(bench.catalog, bench.backend.list, bench.report))
     assert bench.report.orphans == []
     bench.catalog.packs.clear()
-    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    asyncio.run(find_orphans(bench.catalog, bench.backend.list, bench.report))
     assert bench.report.orphan_count == 1
 
 
 def test_a_file_of_its_own_beside_a_packed_blob_is_an_orphan(bench: Bench, packed: tuple[Blob, ...]) -> None:
     bench.catalog.packs = {place_of(packed[0])[0]}
     twin = bench.store.place(bench.store.stage([noise(KIB, 0)]))
-    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    asyncio.run(find_orphans(bench.catalog, bench.backend.list, bench.report))
     assert blob_key(twin.digest, twin.encoding) in [orphan.key for orphan in bench.report.orphans]
 
 
@@ -694,7 +694,7 @@ def test_an_upload_under_way_is_no_orphan(bench: Bench) -> None:
     empty = bench.store.place(bench.store.stage([]))
     late = {2: BlobRow(2, claimed, "pending"), 3: BlobRow(3, empty, "live")}
     bench.catalog.before_looking_again = lambda: bench.catalog.rows.update(late)
-    asyncio.run(find_orphans(bench.catalog, bench.backend, Pace(), bench.report))
+    asyncio.run(find_orphans(bench.catalog, bench.backend.list, bench.report))
     assert bench.report.orphan_count == 0
 
 

@@ -29,19 +29,17 @@ from catalog.settings import BadSettings, Settings, load_settings
 from catalog.system import SystemScope
 from tools.sizes import parse_size
 from tools.verify.audit_chain import check_audit, say_audit
-from tools.verify.chains import check_chains
 from tools.verify.derived import DerivedReport, Remaking, say_derived
 from tools.verify.history import RUNS_SHOWN, history_lines
 from tools.verify.idle import read_idly
-from tools.verify.indexes import check_indexes
 from tools.verify.metrics import write_metrics
-from tools.verify.orphans import find_orphans, find_strays
+from tools.verify.orphans import find_strays
 from tools.verify.pace import Pace, Stopped
-from tools.verify.permissions import check_permissions
 from tools.verify.progress import Progress, ProgressLine
 from tools.verify.remake import MadeAgain
 from tools.verify.repair import Copy, Source, repair
-from tools.verify.report import CLEAN, COULD_NOT_RUN, INTERRUPTED, LISTED_MAX, Outcome, Problem, Report
+from tools.verify.report import CLEAN, COULD_NOT_RUN, INTERRUPTED, Report
+from tools.verify.rest import look_at_the_rest, looking_at_files
 from tools.verify.scrub import CatalogSide, Scrub
 from tools.verify.selection import Selection, add_selections
 from tools.worker.errors import WorkerError
@@ -212,8 +210,11 @@ async def _verify(
     try:
         scrub = Scrub(side, store, pace, report, progress)
         if selection is None:
-            await scrub.run(last_blob_id, arguments.threads)
-            await _look_at_the_rest(side, store, backend, pace, progress, report)
+            async with looking_at_files(side, backend.root, pace, report) as files:
+                await scrub.run(last_blob_id, arguments.threads)
+                progress.show("looking for files that no row names")
+                await files
+            await look_at_the_rest(side, store, backend, pace, progress, report)
         else:
             await scrub.run_selected(selection.pages(), arguments.threads)
         await side.finish_scrub(report.run)
@@ -228,23 +229,6 @@ async def _verify(
     return report
 
 
-async def _look_at_the_rest(
-    side: SystemScope, store: BlobStore, backend: LocalBackend, pace: Pace, progress: Progress, report: Report
-) -> None:
-    """Everything but the blobs."""
-    progress.show("looking for files that no row names")
-    await find_orphans(side, backend, pace, report)
-    progress.show("reading the indexes of packs")
-    await asyncio.to_thread(check_indexes, store, pace, report)
-    progress.show("following the journal")
-    await asyncio.to_thread(check_chains, backend, pace, report)
-    progress.show("looking at permissions")
-    await asyncio.to_thread(check_permissions, backend.root, pace, report)
-    progress.show("comparing rows")
-    report.row_faults += await side.scrubbing.disagreements()
-    await _add_earlier_problems(side, report)
-
-
 async def _begun(side: CatalogSide, store: BlobStore, fresh: bool, selection: Selection | None) -> tuple[Report, int]:
     """A new run, or the interrupted one with what it has counted; and the blob it stands at."""
     if selection is not None:
@@ -255,14 +239,6 @@ async def _begun(side: CatalogSide, store: BlobStore, fresh: bool, selection: Se
     started = earlier.started_at.astimezone(UTC).isoformat(timespec="seconds")
     counts = dict(earlier.counts)
     return Report(store.store_id, earlier.id, started, resumed=True, counts=counts), earlier.last_blob_id
-
-
-async def _add_earlier_problems(side: CatalogSide, report: Report) -> None:
-    """What the catalog knows to be wrong and this part of the run did not see itself."""
-    seen = {problem.digest for problem in report.problems}
-    for digest, outcome in await side.unhealthy(LISTED_MAX):
-        if digest.hex not in seen:
-            report.add_problem(Problem(digest.hex, Outcome(outcome), "found before this part of the run", None))
 
 
 def _stop_on_signals(end: Callable[[], None]) -> None:

@@ -3,31 +3,33 @@ what belongs to no upload. Only reported; `incoming/` is cleared by whoever has 
 
 import asyncio
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from cas.backend import Backend, ObjectInfo
+from cas.backend import ObjectInfo
 from cas.digest import Digest
 from cas.errors import BadDigest
 from cas.layout import BLOBS, PACKS, object_keys, pack_of_key
 from cas.local import INCOMING
-from tools.verify.pace import Pace
 from tools.verify.report import Orphan, Report
 from tools.verify.scrub import CatalogSide
 
 BATCH_FILES: Final = 1_000
 
+FilesBelow = Callable[[str], Iterator[ObjectInfo]]
+"""The files of one folder of the store and of those below it."""
 
-async def find_orphans(side: CatalogSide, backend: Backend, pace: Pace, report: Report) -> None:
+
+async def find_orphans(side: CatalogSide, files_below: FilesBelow, report: Report) -> None:
     """List them in the report. An upload makes its row before it places its file, and the files of a batch are listed
-    before their rows are asked for, so a file without a row is an orphan. Raises `Stopped`."""
+    before their rows are asked for, so a file without a row is an orphan. Raises as `files_below`."""
     for folder, unnamed in ((BLOBS, _unnamed), (PACKS, _unnamed_packs)):
-        files = iter(backend.list(f"{folder}/"))
-        while batch := await asyncio.to_thread(_next, files, pace):
+        files = files_below(folder)
+        while batch := await asyncio.to_thread(list, islice(files, BATCH_FILES)):
             for info in await unnamed(side, batch):
                 report.add_orphan(Orphan(info.key, info.size_bytes))
 
@@ -41,14 +43,6 @@ def find_strays(root: Path, parts: Collection[str], before: datetime, report: Re
                 found = entry.stat(follow_symlinks=False)
                 if entry.name not in parts and found.st_mtime <= before.timestamp():
                     report.add_orphan(Orphan(f"{INCOMING}/{entry.name}", found.st_size))
-
-
-def _next(files: Iterator[ObjectInfo], pace: Pace) -> list[ObjectInfo]:
-    batch = []
-    for info in islice(files, BATCH_FILES):
-        pace.read(0)
-        batch.append(info)
-    return batch
 
 
 async def _unnamed(side: CatalogSide, batch: Sequence[ObjectInfo]) -> list[ObjectInfo]:

@@ -38,12 +38,12 @@ from tests.tools.integrity.model import Change, Held, Key, Model, Name, unchange
 from tests.tools.integrity.turns import Turn, pause
 from tools.sweep.main import steps
 from tools.sweep.report import Report as Swept
-from tools.verify.main import _look_at_the_rest
 from tools.verify.pace import Pace
 from tools.verify.progress import Progress
 from tools.verify.repair import Copy, repair
 from tools.verify.report import Outcome
 from tools.verify.report import Report as Verified
+from tools.verify.rest import look_at_the_rest, looking_at_files
 from tools.verify.scrub import Scrub
 from web.recovery import clear_leftovers
 from web.threads import Workers
@@ -656,7 +656,9 @@ class Histories(RuleBasedStateMachine):
         progress = Progress(report, pace, wanted=False)
         await Scrub(side, self.process.store, pace, report, progress).run(0, 1)
         report.problems = [one for one in report.problems if one.outcome in {Outcome.DAMAGED, Outcome.MISSING}]
-        await _look_at_the_rest(side, self.process.store, self.process.backend, pace, progress, report)
+        async with looking_at_files(side, self.process.backend.root, pace, report) as files:
+            await files
+        await look_at_the_rest(side, self.process.store, self.process.backend, pace, progress, report)
         await side.finish_scrub(report.run)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from cas.blob import Blob, parsed_pack_location
 from cas.errors import BlobDamaged, BlobMissing
-from cas.layout import PIECE_BYTES, blob_key, has_pieces, pack_key, pieces_key
+from cas.layout import BLOBS, PIECE_BYTES, blob_key, has_pieces, pack_key, pieces_key
 from cas.local import LocalBackend
 from cas.store import BlobStore
 from cas.trash import Trash
@@ -20,7 +20,7 @@ from catalog.values import VerificationRecord
 from tests.shared.rig import Rig
 from tools.verify.main import _parser
 from tools.verify.pace import Pace
-from tools.verify.permissions import check_permissions
+from tools.verify.permissions import checked_files
 from tools.verify.repair import FROM_COPY, FROM_TRASH, NOT_HEALED, Copy, repair
 from tools.verify.report import Report
 from tools.verify.selection import Selection
@@ -136,7 +136,8 @@ async def test_wrong_permissions_are_found(rig: Rig) -> None:
     for mode, faults in ((0o400, 0), (0o600, 1), (0o404, 1)):
         path.chmod(mode)
         report = Report("store", 1, "now")
-        check_permissions(rig.backend.root, Pace(), report)
+        files = [info.key for info in checked_files(rig.backend.root, BLOBS, Pace(), report)]
+        assert blob_key(blob.digest, blob.encoding) in files
         assert len(report.permission_faults) == faults, report.permission_faults
     path.chmod(0o400)
 
