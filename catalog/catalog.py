@@ -1,15 +1,14 @@
 """`Catalog`: opened once by whoever needs it; gives scopes."""
 
-from collections.abc import Mapping
 from typing import Final
 
-from catalog import schema
 from catalog.audit_checkpoints import AuditCheckpoints
 from catalog.audit_signing import AuditKey
 from catalog.closing import Closing
 from catalog.condition import Condition, read_condition
 from catalog.database import POOL_CONNECTIONS_MAX, Database
 from catalog.errors import TenantSuspended
+from catalog.opening import open_database
 from catalog.records import JournalWriter
 from catalog.scope import Scope
 from catalog.search_indexes import SearchIndexes
@@ -19,20 +18,6 @@ from catalog.tenant import TenantScope
 from catalog.values import Actor, Tenant, UsedGrant
 
 ACTIVE: Final = "active"
-
-
-def connect_options(settings: Settings) -> Mapping[str, object]:
-    """How the application's own user reaches the database."""
-    where: dict[str, object] = (
-        {"unix_socket": settings.mariadb_socket}
-        if settings.mariadb_socket
-        else {"host": settings.mariadb_host, "port": settings.mariadb_port}
-    )
-    return where | {
-        "user": settings.mariadb_user,
-        "password": settings.mariadb_password,
-        "database": settings.mariadb_db,
-    }
 
 
 class Catalog:
@@ -51,14 +36,7 @@ class Catalog:
         cls, settings: Settings, journal: JournalWriter, store_id: str, connections_max: int = POOL_CONNECTIONS_MAX
     ) -> "Catalog":
         """Connect and check. Raises DatabaseUnavailable, SchemaMismatch."""
-        database = await Database.open(connect=connect_options(settings), connections_max=connections_max)
-        try:
-            await schema.check(database, store_id)
-            await schema.check_whole(database)
-        except BaseException:
-            await database.close()
-            raise
-        return cls(database, journal, settings)
+        return cls(await open_database(settings, store_id, connections_max), journal, settings)
 
     async def close(self) -> None:
         await self.searches.close()

@@ -7,14 +7,17 @@ entries goes through `catalog.commit`, which asks `require_writable`; what is no
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from catalog.blob_rows import id_list
 from catalog.database import Database
 from catalog.errors import NotAllowed, NotFound
 from catalog.records import JournalWriter
-from catalog.search_indexes import SearchIndexes
 from catalog.values import Actor, Tenant, UsedGrant
+
+if TYPE_CHECKING:
+    from catalog.search_indexes import SearchIndexes  # and numpy, which most who import this need not
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Scope:
 
     database: Database
     journal: JournalWriter
-    searches: SearchIndexes
+    searches: "SearchIndexes"
     tenant: Tenant
     actor: Actor
     token_device: int | None

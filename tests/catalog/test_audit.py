@@ -17,9 +17,10 @@ from catalog import clock, records
 from catalog.audit import AuditFilter, append
 from catalog.audit_checkpoints import AuditCheckpoints
 from catalog.audit_signing import AuditKey
-from catalog.catalog import Catalog, connect_options
+from catalog.catalog import Catalog
 from catalog.database import Database, StatementFailed
 from catalog.errors import BadRequest, NotFound
+from catalog.opening import connect_options
 from catalog.records import AuditHeadsLine
 from catalog.settings import BadSettings, Settings
 from catalog.tenant import TenantScope

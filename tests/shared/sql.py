@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from catalog.catalog import connect_options
 from catalog.database import Database
+from catalog.opening import connect_options
 from catalog.settings import Settings
 
 

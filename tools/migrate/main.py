@@ -13,9 +13,9 @@ from cas.local import LocalBackend
 from cas.store import BlobStore
 from catalog import schema
 from catalog.binding import bind_store
-from catalog.catalog import connect_options
 from catalog.database import Database, Transaction
 from catalog.errors import CatalogError
+from catalog.opening import connect_options
 from catalog.settings import BadSettings, Settings, load_settings
 
 

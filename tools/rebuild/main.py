@@ -19,11 +19,11 @@ from cas.lock import StoreLock
 from cas.store import BlobStore
 from catalog import schema
 from catalog.audit_chain import AUDIT_CHAINS, AuditChains
-from catalog.catalog import connect_options
 from catalog.compare import Comparison
 from catalog.database import Database
 from catalog.errors import CatalogError, JournalIncomplete
 from catalog.found import Found
+from catalog.opening import connect_options
 from catalog.rebuild import Rebuild
 from catalog.replay import TenantChains, TenantState, read_tenant
 from catalog.settings import BadSettings, Settings, load_settings

@@ -23,8 +23,8 @@ from cas.lock import VERIFY_LOCK_NAME, StoreLock
 from cas.store import BlobStore
 from cas.trash import Trash
 from catalog.audit_signing import AuditKey
-from catalog.catalog import Catalog
 from catalog.errors import CatalogError
+from catalog.opening import open_database
 from catalog.settings import BadSettings, Settings, load_settings
 from catalog.system import SystemScope
 from tools.sizes import parse_size
@@ -100,26 +100,33 @@ def _threads(text: str) -> int:
 
 
 @asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[BlobStore, Journal, Catalog]]:
+async def _opened(settings: Settings) -> AsyncIterator[tuple[BlobStore, Journal, SystemScope]]:
     """What looking takes that moves nothing."""
-    async with AsyncExitStack() as stack:
-        backend = stack.enter_context(closing(LocalBackend(settings.storage_root)))
+    with closing(LocalBackend(settings.storage_root)) as backend:
         store, journal = BlobStore.open(backend), Journal(backend)
-        catalog = await Catalog.open(settings, journal, store.store_id, connections_max=2)
-        stack.push_async_callback(catalog.close)
-        yield store, journal, catalog
+        async with _system(settings, journal, store) as system:
+            yield store, journal, system
+
+
+@asynccontextmanager
+async def _system(settings: Settings, journal: Journal, store: BlobStore) -> AsyncIterator[SystemScope]:
+    database = await open_database(settings, store.store_id, connections_max=2)
+    try:
+        yield SystemScope(database, settings, journal)
+    finally:
+        await database.close()
 
 
 async def _run_audit(settings: Settings) -> int:
-    async with _opened(settings) as (_, journal, catalog):
-        report = await check_audit(catalog.system.audit, journal, AuditKey.load(settings.audit_key_file))
+    async with _opened(settings) as (_, journal, system):
+        report = await check_audit(system.audit, journal, AuditKey.load(settings.audit_key_file))
     say_audit(report)
     return report.exit_code
 
 
 async def _run_history(settings: Settings) -> int:
-    async with _opened(settings) as (_, _, catalog):
-        for line in history_lines(await catalog.system.scrubbing.history(RUNS_SHOWN)):
+    async with _opened(settings) as (_, _, system):
+        for line in history_lines(await system.scrubbing.history(RUNS_SHOWN)):
             print(line)
     return CLEAN
 
@@ -127,10 +134,10 @@ async def _run_history(settings: Settings) -> int:
 async def _run_derived(settings: Settings, is_progress_wanted: bool) -> int:
     report = DerivedReport()
     progress = ProgressLine(report.summary, is_progress_wanted)
-    async with _opened(settings) as (store, _, catalog), AsyncExitStack() as stack:
-        remaking = Remaking(catalog.system, await _maker(stack, settings, store), report)
+    async with _opened(settings) as (store, _, system), AsyncExitStack() as stack:
+        remaking = Remaking(system, await _maker(stack, settings, store), report)
         _stop_on_signals(remaking.stop)
-        async for _ in remaking.run(catalog.system.derived_rows):
+        async for _ in remaking.run(system.derived_rows):
             progress.show("making again")
     progress.end()
     if report.interrupted:
@@ -162,28 +169,27 @@ async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
             raise StoreNotReady("another tools/verify is running on this store")
         lock = stack.enter_context(StoreLock(settings.storage_root))
         is_alone = lock.try_alone()
-        catalog = await Catalog.open(settings, Journal(backend), store.store_id, connections_max=2)
-        stack.push_async_callback(catalog.close)
+        system = await stack.enter_async_context(_system(settings, Journal(backend), store))
         cleared = 0
         if is_alone:  # what a killed server left, but for the parts of uploads that can be resumed
-            cleared = await asyncio.to_thread(store.clear_incoming, await catalog.system.uploads.parts())
+            cleared = await asyncio.to_thread(store.clear_incoming, await system.uploads.parts())
         # Mending writes, so this counts as a writer: nobody may clear incoming/ beside it.
         lock.share(lambda: None)
-        selection = await Selection.chosen(catalog.system, arguments)
+        selection = await Selection.chosen(system, arguments)
         sources: list[Source] = []
         if arguments.repair_from is not None:
             copy = stack.enter_context(closing(LocalBackend(arguments.repair_from)))
             sources.append(Copy(store, BlobStore(copy, store.store_id)))
         if arguments.remake:
-            sources.append(MadeAgain(catalog.system, store, await _maker(stack, settings, store)))
-        report = await _verify(catalog.system, store, backend, arguments, selection)
+            sources.append(MadeAgain(system, store, await _maker(stack, settings, store)))
+        report = await _verify(system, store, backend, arguments, selection)
         report.cleared = cleared
         if selection is None:
             before = datetime.now(UTC) - timedelta(hours=settings.sweep_grace_hours)
-            find_strays(settings.storage_root, await catalog.system.uploads.parts(), before, report)
+            find_strays(settings.storage_root, await system.uploads.parts(), before, report)
         if sources and not report.interrupted:
-            await repair(catalog.system, store, Trash(backend), sources, report)
-        await _hand_over(catalog.system, report, arguments)
+            await repair(system, store, Trash(backend), sources, report)
+        await _hand_over(system, report, arguments)
     _say(report)
     return report.exit_code
 

@@ -17,10 +17,11 @@ from cas.layout import blob_key
 from cas.lock import StoreLock
 from catalog import records
 from catalog.blob_rows import BLOB_COLUMNS, blob_of
-from catalog.catalog import Catalog, connect_options
+from catalog.catalog import Catalog
 from catalog.changes import AddKnown, AddLink
 from catalog.database import Database
 from catalog.errors import DatabaseUnavailable, NotRebuilt, SchemaMismatch
+from catalog.opening import connect_options
 from catalog.rebuild import Rebuild
 from catalog.settings import Settings
 from catalog.values import Actor, EntryPath
