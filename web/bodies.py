@@ -14,16 +14,16 @@ from starlette.types import Message, Receive
 
 from catalog.errors import BadRequest
 from web.direct import GONE, DirectBody, direct_body
-from web.errors import Disconnected, TooLarge, TooSlow, WrongMediaType
+from web.errors import Disconnected, TooLarge, WrongMediaType
 from web.limits import (
-    BODY_BYTES_PER_SECOND_MIN,
-    BODY_WINDOW_SECONDS,
+    BODY_RATES,
     FLOW_BYTES,
     FORM_BODY_BYTES_MAX,
     FORM_FIELDS_MAX,
     JSON_BODY_BYTES_MAX,
     PIECE_BYTES,
 )
+from web.pace import Pace
 
 T = TypeVar("T")
 
@@ -34,34 +34,11 @@ _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 _JSON_TYPE: Final = "application/json"
 
 
-class _Pace:
-    """Judges a client's rate by the time spent waiting for it; our own slowness is not held against it."""
-
-    def __init__(self) -> None:
-        self._waited_seconds = 0.0
-        self._received_bytes = 0
-
-    @property
-    def seconds_left(self) -> float:
-        """Of the present window."""
-        return max(0.0, BODY_WINDOW_SECONDS - self._waited_seconds)
-
-    def note(self, waited_seconds: float, received_bytes: int) -> None:
-        """Count what came. Raises `TooSlow` at the end of a window in which too little did."""
-        self._waited_seconds += waited_seconds
-        self._received_bytes += received_bytes
-        if self._waited_seconds < BODY_WINDOW_SECONDS:
-            return
-        if self._received_bytes < BODY_BYTES_PER_SECOND_MIN * BODY_WINDOW_SECONDS:
-            raise TooSlow
-        self._waited_seconds, self._received_bytes = 0.0, 0
-
-
 class _Messages:
     """The body as the server's messages bring it, at a pace that is watched."""
 
     def __init__(self, request: Request) -> None:
-        self.pace = _Pace()
+        self.pace = Pace(BODY_RATES)
         self.is_whole = False
         self._receive = request.receive
 
@@ -110,7 +87,7 @@ async def flowing(
 
 
 async def _blocks(
-    body: DirectBody, pace: _Pace, patience: Callable[[], float], flows_at: Callable[[], int | None]
+    body: DirectBody, pace: Pace, patience: Callable[[], float], flows_at: Callable[[], int | None]
 ) -> AsyncGenerator[bytes | memoryview, None]:
     """As long as it flows."""
     buffers = cycle([memoryview(mmap.mmap(-1, FLOW_BYTES)) for _ in range(2)])

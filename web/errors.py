@@ -17,7 +17,7 @@ from cas.blob import Blob
 from cas.digest import Digest
 from catalog import errors as catalog
 from catalog.values import SessionView
-from web.limits import BODY_BYTES_PER_SECOND_MIN, BODY_WINDOW_SECONDS, DIGESTS_MAX, RETRY_AFTER_SECONDS
+from web.limits import DIGESTS_MAX, RETRY_AFTER_SECONDS, Rate
 from web.ranges import RangeNotSatisfiable
 
 TYPE_PREFIX: Final = "tag:outsidethebox.top,2026:otb-cloud/problems/"
@@ -87,11 +87,12 @@ class WrongMediaType(WebError):
 class TooSlow(WebError):
     """The body came slower than the least rate. The connection is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate) -> None:
         super().__init__(
-            f"Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second came for {BODY_WINDOW_SECONDS} seconds,"
-            " so the upload was stopped and nothing was kept. Send it again on a better connection."
+            f"Less than {rate} came, so the upload was stopped and nothing was kept."
+            " Send it again on a better connection."
         )
+        self.rate = rate
 
 
 class ContentDamaged(WebError):
@@ -160,11 +161,10 @@ class ChecksumMismatch(WebError):
 class UploadStalled(TooSlow):
     """A resumable upload came too slowly; what came is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: Rate) -> None:
         WebError.__init__(
             self,
-            f"Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second came for {BODY_WINDOW_SECONDS} seconds,"
-            " so this request was stopped. What came is kept: ask for the offset and go on.",
+            f"Less than {rate} came, so this request was stopped. What came is kept: ask for the offset and go on.",
         )
 
 

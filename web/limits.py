@@ -3,12 +3,23 @@
 The OpenAPI document quotes them, and tests reach each of them.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from catalog import audit, blobs, commit, entries, exports, history, holdings, jobs, trees, uploads
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
+
+
+class Rate(NamedTuple):
+    """The least that a client must send or take, on the average of so many seconds."""
+
+    bytes_per_second: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.bytes_per_second // KIB} KiB a second over {self.seconds:g} seconds"
+
 
 JSON_BODY_BYTES_MAX: Final = 1 * MIB
 """Of a JSON request body, where no other limit is named."""
@@ -73,9 +84,10 @@ READ_THREADS: Final = 8
 WRITE_THREADS: Final = 16
 RETRY_AFTER_SECONDS: Final = 5
 
-BODY_WINDOW_SECONDS: Final = 60
-"""Time spent waiting for the client's bytes, after which the average is judged."""
-BODY_BYTES_PER_SECOND_MIN: Final = 16 * KIB
+BODY_RATES: Final = (Rate(1 * KIB, 12), Rate(16 * KIB, 60))
+"""Of a body, both: a gap of some seconds is forgiven, dripping is not. Only waiting for the client counts."""
+ANSWER_RATE: Final = Rate(1 * KIB, 60)
+"""Of who takes an answer. A browser that pauses a film comes again with Range."""
 UPLOADS_OPEN_MAX: Final = uploads.UPLOADS_OPEN_MAX
 """Resumable uploads of one account that are not finished."""
 UPLOAD_METADATA_BYTES_MAX: Final = uploads.METADATA_BYTES_MAX

@@ -3,7 +3,7 @@
 from typing import Final
 
 from catalog.values import Area
-from web.limits import BODY_BYTES_PER_SECOND_MIN, BODY_WINDOW_SECONDS, UPLOADS_AT_ONCE, UPLOADS_AT_ONCE_OF_TENANT
+from web.limits import BODY_RATES, UPLOADS_AT_ONCE, UPLOADS_AT_ONCE_OF_TENANT
 from web.openapi_parts import (
     ABSENT,
     BYTES,
@@ -30,7 +30,7 @@ _UPLOAD: Final[Spec] = {
         "The body is the file's bytes as they are. The answer comes when all of it is durable. An upload may have at"
         f" most `UPLOAD_BYTES_MAX` bytes (a setting). {UPLOADS_AT_ONCE} uploads run at once,"
         f" {UPLOADS_AT_ONCE_OF_TENANT} of one account: 503 beyond. Less than"
-        f" {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second over {BODY_WINDOW_SECONDS} seconds ends it with 408."
+        f" {' or '.join(map(str, BODY_RATES))} ends it with 408."
         " A missing folder is made. Bytes that are there already change nothing but the time."
     ),
     "parameters": [

@@ -3,8 +3,7 @@
 from typing import Final
 
 from web.limits import (
-    BODY_BYTES_PER_SECOND_MIN,
-    BODY_WINDOW_SECONDS,
+    BODY_RATES,
     PAGE_ITEMS_MAX,
     UPLOAD_METADATA_BYTES_MAX,
     UPLOAD_METADATA_KEYS_MAX,
@@ -44,10 +43,7 @@ _ABSENT: Final[Spec] = {
     "410": problem("The upload was left alone for too long (`UPLOAD_EXPIRES_HOURS`)."),
 }
 _BYTES: Final[Spec] = {
-    "408": problem(
-        f"Less than {BODY_BYTES_PER_SECOND_MIN // 1024} KiB a second over {BODY_WINDOW_SECONDS} seconds. What came is"
-        " kept."
-    ),
+    "408": problem(f"Less than {' or '.join(map(str, BODY_RATES))}. What came is kept."),
     "409": problem(
         "The upload stands at another offset (`Upload-Offset` says where), a newer request goes on with it, or, at its"
         " end, a folder has that name. `upload` then says whether it is `kept` or was `removed`."

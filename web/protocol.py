@@ -1,12 +1,14 @@
 """The server's side of HTTP/1.1: Uvicorn's, with limits on headers, and a problem as the answer to what is no HTTP.
 
-What always holds: a connection has 10 s to complete a request's headers, and they are at most 64 KiB; so neither a
-client that drips nor one that never ends can hold anything. A body of known length can be had directly
-(`web/direct.py`); from then on to its end its bytes are counted here, and the parser begins anew behind it.
+What always holds: a connection has 10 s to complete a request's headers, and they are at most 64 KiB; a body that
+nobody reads any more keeps the pace of those that are read, and so does who takes an answer; so neither a client that
+drips nor one that never ends can hold anything. A body of known length can be had directly (`web/direct.py`); from then
+on to its end its bytes are counted here, and the parser begins anew behind it.
 """
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -17,9 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from web.answers import PROBLEM_TYPE
 from web.direct import BODY
-from web.errors import Problem
-from web.limits import HEADERS_BYTES_MAX, HEADERS_SECONDS_MAX
+from web.errors import Problem, TooSlow
+from web.limits import ANSWER_RATE, BODY_RATES, HEADERS_BYTES_MAX, HEADERS_SECONDS_MAX
 from web.middleware import base_headers
+from web.pace import Pace
 from web.proxy import PEER
 
 _BAD: Final = Problem(
@@ -47,6 +50,8 @@ class Protocol(HttpToolsProtocol):
     _unparsed_bytes = 0
     _problem = _BAD
     _deadline: asyncio.TimerHandle | None = None
+    _rest: "_Rest | None" = None
+    _reader: asyncio.TimerHandle | None = None
     left_bytes = 0
     """Of the present request's body, not received yet; stays 0 where its length is not announced."""
     _is_unparsed = False
@@ -58,9 +63,19 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_deadline()
+        self._end_rest()
+        self._end_reader()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._receive(data)
+        if self._is_idle:
+            # Of the next request nothing came that the parser would tell of, such as an empty line before it.
+            self._start_deadline()
+
+    def _receive(self, data: bytes) -> None:
+        if self._rest is not None:
+            self._rest.note(len(data))
         if self._is_unparsed:
             data = self._without_body(data)
             if not data:
@@ -100,6 +115,28 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self.left_bytes = max(0, self.left_bytes - len(body))
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._end_rest()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._start_reader()
+        elif self.cycle.response_complete and self.cycle.more_body:
+            self._rest = _Rest(self.loop, self._close)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start_reader()
+
+    def resume_writing(self) -> None:
+        self._end_reader()
+        super().resume_writing()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
 
     @property
     def is_gone(self) -> bool:
@@ -143,7 +180,14 @@ class Protocol(HttpToolsProtocol):
         status = HTTPStatus(self._problem.status)
         lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in headers.items())]
         self.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
-        self.transport.close()
+        self._close()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Between requests, with nothing that would end the connection."""
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        is_watched = self._deadline or self._rest or self.timeout_keep_alive_task
+        return is_answered and not is_watched and not self.transport.is_closing()
 
     def _announced_bytes(self) -> int:
         """As the parser has read it: it lets only numbers through, and no second length beside them."""
@@ -186,4 +230,59 @@ class Protocol(HttpToolsProtocol):
 
     def _give_up(self) -> None:
         self._deadline = None
+        self._close()
+
+    def _end_rest(self) -> None:
+        if self._rest is not None:
+            self._rest.end()
+            self._rest = None
+
+    def _close(self) -> None:
+        """Once what was written is taken."""
         self.transport.close()
+        self._start_reader()
+
+    def _start_reader(self) -> None:
+        """Watch how fast what was written is taken. Nothing is written meanwhile: the answer waits, or has ended."""
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if self._reader is None and unsent_bytes:
+            self._reader = self.loop.call_later(ANSWER_RATE.seconds, self._judge_reader, unsent_bytes)
+
+    def _end_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            self._reader = None
+
+    def _judge_reader(self, before_bytes: int) -> None:
+        self._reader = None
+        taken_bytes = before_bytes - self.transport.get_write_buffer_size()
+        if taken_bytes < min(before_bytes, ANSWER_RATE.bytes_per_second * ANSWER_RATE.seconds):
+            self.transport.abort()
+        else:
+            self._start_reader()
+
+
+class _Rest:
+    """What is still to come of a body whose request was answered: it is thrown away, at the pace of any body."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, too_slow: Callable[[], None]) -> None:
+        self._loop = loop
+        self._too_slow = too_slow
+        self._pace = Pace(BODY_RATES)
+        self._noted_at = loop.time()
+        self._timer = loop.call_later(self._pace.seconds_left, self.note, 0)
+
+    def note(self, received_bytes: int) -> None:
+        """So many more bytes came."""
+        now = self._loop.time()
+        self._timer.cancel()
+        try:
+            self._pace.note(now - self._noted_at, received_bytes)
+        except TooSlow:
+            self._too_slow()
+            return
+        self._noted_at = now
+        self._timer = self._loop.call_later(self._pace.seconds_left, self.note, 0)
+
+    def end(self) -> None:
+        self._timer.cancel()

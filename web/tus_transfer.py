@@ -100,7 +100,7 @@ class Transfer:
                 with anyio.CancelScope(shield=True):
                     await self.keep()
             if isinstance(error, TooSlow):
-                raise UploadStalled from error
+                raise UploadStalled(error.rate) from error
             raise
         with anyio.CancelScope(shield=True):
             await self._end()

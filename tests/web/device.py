@@ -1,5 +1,6 @@
 """A device as tests use it: short names for the calls of the API, and requests whose bytes are exactly as written."""
 
+import select
 import socket
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,9 @@ class Wire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._socket.close()
 
     def head(self, method: str, raw_path: bytes, headers: dict[str, str]) -> None:
@@ -96,6 +100,13 @@ class Wire:
         while len(body) < length and (more := self._socket.recv(1 << 20)):
             body += more
         return int(first.split()[1]), headers, body
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether something came, or the server has closed."""
+        waiting = select.poll()
+        waiting.register(self._socket, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _some(self) -> bytes:
         data = self._socket.recv(1 << 16)

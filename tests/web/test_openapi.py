@@ -50,7 +50,12 @@ def test_limits_are_documented() -> None:
         limits.QUERY_BYTES_MAX,
     ):
         assert f"{number:,}" in text
-    for words in ("16 KiB a second", "32 MiB", "UPLOAD_BYTES_MAX", f"{limits.UPLOADS_AT_ONCE} uploads"):
+    for words in (
+        "1 KiB a second over 12 seconds or 16 KiB a second over 60",
+        "32 MiB",
+        "UPLOAD_BYTES_MAX",
+        f"{limits.UPLOADS_AT_ONCE} uploads",
+    ):
         assert words in text
 
 

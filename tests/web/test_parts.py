@@ -24,6 +24,7 @@ from web.bodies import paced
 from web.csrf import check_csrf, csrf_token
 from web.download_log import DownloadLog
 from web.errors import Busy, CsrfRefused, Disconnected, TooSlow, problem_of
+from web.limits import BODY_RATES, Rate
 from web.notices import notice_of
 from web.paths import entry_path, parse_encoded
 from web.threads import Workers, in_thread
@@ -93,8 +94,7 @@ def piece(data: bytes, *, more: bool = True) -> Message:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A window of 0.2 s in which at least 200 bytes must come."""
-    monkeypatch.setattr(bodies, "BODY_WINDOW_SECONDS", 0.2)
-    monkeypatch.setattr(bodies, "BODY_BYTES_PER_SECOND_MIN", 1000)
+    monkeypatch.setattr(bodies, "BODY_RATES", (Rate(1000, 0.2),))
 
 
 async def all_of(request: Request) -> bytes:
@@ -139,9 +139,9 @@ async def test_a_client_that_leaves(quick: None) -> None:
 
 
 def test_too_slow_closes_the_connection() -> None:
-    problem = problem_of(TooSlow())
+    problem = problem_of(TooSlow(BODY_RATES[0]))
     assert (problem.status, problem.headers["Connection"]) == (408, "close")
-    assert "16 KiB a second" in problem.detail
+    assert "1 KiB a second over 12 seconds" in problem.detail
 
 
 def test_slots_are_counted_for_all_and_for_each() -> None:
