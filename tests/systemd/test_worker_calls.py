@@ -1,4 +1,4 @@
-"""The worker's unit lets the sandbox be built and used: every system call of it is one that the unit allows."""
+"""The worker's unit lets the sandbox be built and used: it allows every system call and every kind of socket of it."""
 
 import json
 import re
@@ -15,6 +15,8 @@ from tools.worker.making.order import Limits
 from tools.worker.sandbox import Sandbox
 
 _CALL: Final = re.compile(r"^\d+ +(\w+)\(", re.MULTILINE | re.ASCII)
+_SOCKET: Final = re.compile(r"\bsocket(?:pair)?\((AF_\w+),", re.ASCII)
+_FAMILIES: Final = re.compile(r"^RestrictAddressFamilies=(.+)$", re.MULTILINE)
 _FILTER: Final = re.compile(r"^SystemCallFilter=(.+)$", re.MULTILINE)
 
 
@@ -56,6 +58,10 @@ def test_the_sandbox_makes_no_call_that_the_unit_forbids(
         ended = next(line for line in process.stdout if "ended" in line)
         process.stdin.close()
     assert json.loads(ended)["ended"]["code"] == 0, sandbox.log()
-    called = set(_CALL.findall(trace.read_text("utf-8", "replace")))
+    traced = trace.read_text("utf-8", "replace")
+    called = set(_CALL.findall(traced))
     assert {"execve", "pivot_root"} <= called, "the trace shows the sandbox being built"
     assert called - allowed() == set()
+    unit = (FOLDER / "otb-cloud-worker@.service").read_text("utf-8")
+    families = {word for line in _FAMILIES.findall(unit) for word in line.split()}
+    assert set(_SOCKET.findall(traced)) - families == set()
