@@ -109,7 +109,11 @@ class Database:
         except (DriverError, OSError) as e:
             raise DatabaseUnavailable("The database cannot be reached.") from e
         database = cls(pool)
-        await database.ping()
+        try:
+            await database.ping()
+        except StatementFailed as e:
+            await database.close()
+            raise DatabaseUnavailable(f"MariaDB refuses the connection: {e}") from e
         return database
 
     async def close(self) -> None:

@@ -41,6 +41,15 @@ def test_a_root_without_a_store_is_refused(given: GivenSettings) -> None:
     assert "tools/store init" in refused.stderr
 
 
+@pytest.mark.parametrize(
+    ("module", "setting"), [("tools.migrate", "MARIADB_ADMIN_USER"), ("tools.tenant", "MARIADB_USER")]
+)
+def test_whom_mariadb_does_not_let_in_is_told_so(given: GivenSettings, module: str, setting: str) -> None:
+    refused = run(given.with_values(**{setting: "nobody"}), module, *["list"] * (module == "tools.tenant"))
+    assert (refused.returncode, "MariaDB refuses the connection" in refused.stderr) == (2, True)
+    assert "Traceback" not in refused.stderr
+
+
 @pytest.mark.anyio
 async def test_a_catalog_keeps_to_its_store(given: GivenSettings, make_settings: Callable[..., GivenSettings]) -> None:
     other = make_settings()
