@@ -11,8 +11,8 @@ _IDLE: Final = 3 << 13
 
 
 def read_idly() -> bool:
-    """For this thread and those that it starts; also gives the processor away first. False where the system has no
-    such class."""
+    """For this thread and those that it starts; also gives the processor away first. False where the system has no such
+    class. Raises `PermissionError` where a unit's filter forbids it: Nice= and IOSchedulingClass= do the same there."""
     os.nice(10)
     number = _CALL.get(platform.machine())
     if number is None or platform.system() != "Linux":

@@ -53,9 +53,9 @@ THREADS_MAX: Final = 32
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code: 0 all is well, 1 damage was found, 2 it could not run (reason on stderr), 130 interrupted."""
     arguments = _parser().parse_args(argv)
-    if arguments.idle:
-        read_idly()
     try:
+        if arguments.idle:
+            read_idly()
         return asyncio.run(_run(load_settings(), arguments))
     except (BadSettings, CasError, CatalogError, WorkerError, OSError) as error:
         print(f"tools/verify: {error}", file=sys.stderr)
