@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from typing import Final
 
 import uvicorn
@@ -19,13 +20,20 @@ from catalog.errors import CatalogError
 from catalog.logs import begin_logging
 from catalog.settings import BadSettings, Settings, load_settings
 from web.app import create_app, open_services
-from web.limits import ALIVE_SECONDS, CONNECTIONS_WAITING_MAX, KEEP_ALIVE_SECONDS, SHUTDOWN_SECONDS
+from web.limits import (
+    ALIVE_SECONDS,
+    CONNECTIONS_WAITING_MAX,
+    DRAIN_SECONDS,
+    KEEP_ALIVE_SECONDS,
+    SHUTDOWN_SECONDS,
+)
 from web.memory import keep_freed_memory, seldom_look_for_cycles
 from web.protocol import Protocol
 from web.supervision import ALIVE, READY, STOPPING, inherited_listener, notify
 
 _DONE: Final = 0
 _FAILED: Final = 2
+_DRAIN_PAUSE_SECONDS: Final = 0.05
 
 
 def main() -> int:
@@ -46,7 +54,8 @@ def main() -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    with inherited_listener(os.environ) or _listen(settings.app_host, settings.app_port) as listener:
+    inherited = inherited_listener(os.environ)
+    with inherited or _listen(settings.app_host, settings.app_port) as listener:
         async with open_services(settings) as held:
             config = uvicorn.Config(
                 create_app(settings, held),
@@ -71,15 +80,36 @@ async def _serve(settings: Settings) -> None:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
             logging.getLogger("otb.web").info("serving on %s:%d", *listener.getsockname()[:2])
-            await _Server(config).serve(sockets=[listener])
+            await _Server(config, drains=inherited is not None).serve(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn, which says when it begins to end."""
+    """Uvicorn, which says when it begins to end. `drains`: another server takes what comes from then on, so requests
+    that are on their way over connections made before are waited for."""
+
+    def __init__(self, config: uvicorn.Config, *, drains: bool) -> None:
+        super().__init__(config)
+        self._drains = drains
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         notify(STOPPING, os.environ)
+        if self._drains:
+            await self._drain(sockets or [])
         await super().shutdown(sockets)
+
+    async def _drain(self, sockets: list[socket.socket]) -> None:
+        for server in self.servers:
+            server.close()
+        for listener in sockets:
+            listener.close()
+        give_up = time.monotonic() + DRAIN_SECONDS
+        while time.monotonic() < give_up:
+            await asyncio.sleep(_DRAIN_PAUSE_SECONDS)  # first: who was accepted just now becomes a connection meanwhile
+            if not self.server_state.connections:
+                return
+            for connection in self.server_state.connections:
+                if isinstance(connection, Protocol):
+                    connection.drain()
 
 
 class _Reports:

@@ -134,6 +134,9 @@ HEADERS_SECONDS_MAX: Final = 10
 """From the connection, or a request's first byte, until its headers are complete."""
 DATABASE_WAIT_SECONDS: Final = 30
 SHUTDOWN_SECONDS: Final = 50
+DRAIN_SECONDS: Final = 3
+"""So long a server that ends serves the connections it has, where its socket goes to another one; longer than the proxy
+keeps an idle connection (`systemd/nginx/otb-cloud.conf`), so that it closes none that a request is on its way over."""
 ALIVE_SECONDS: Final = 5
 """How often systemd's watchdog hears of us."""
 KEEP_ALIVE_SECONDS: Final = 15

@@ -52,6 +52,7 @@ class Protocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _rest: "_Rest | None" = None
     _reader: asyncio.TimerHandle | None = None
+    _is_draining = False
     left_bytes = 0
     """Of the present request's body, not received yet; stays 0 where its length is not announced."""
     _is_unparsed = False
@@ -89,6 +90,12 @@ class Protocol(HttpToolsProtocol):
             self._problem = _TOO_LARGE
             self.send_400_response("")
 
+    def drain(self) -> None:
+        """The next answer is the last one on this connection, and says so."""
+        self._is_draining = True
+        if self.cycle is not None:
+            self.cycle.keep_alive = False
+
     def on_message_begin(self) -> None:
         super().on_message_begin()
         # What came in the same read as the request's first byte may belong to the one before it.
@@ -106,6 +113,8 @@ class Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._end_deadline()
         super().on_headers_complete()
+        if self._is_draining:
+            self.cycle.keep_alive = False
         self.left_bytes = self._announced_bytes()
         self.scope["extensions"] = {
             BODY: {"connection": partial(self._connection_of, self.cycle)},

@@ -36,12 +36,16 @@ def ear(tmp_path: Path) -> Iterator[socket.socket]:
         yield listening
 
 
-def start(given: GivenSettings, held: socket.socket, ear: socket.socket, fds: int = 1) -> "subprocess.Popen[str]":
+def start(
+    given: GivenSettings, held: socket.socket, ear: socket.socket, fds: int = 1, folder: Path | None = None
+) -> "subprocess.Popen[str]":
+    """`folder`: another release, by its code."""
     said = {"LISTEN_FDS": str(fds), "NOTIFY_SOCKET": ear.getsockname()}
     return subprocess.Popen(
         ["/bin/bash", "-c", AS_SYSTEMD, str(held.fileno()), *python("web")],
         env=given.environ | said,
         pass_fds=[held.fileno()],
+        cwd=folder,
         stderr=subprocess.PIPE,
         text=True,
     )
