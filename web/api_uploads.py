@@ -20,7 +20,7 @@ from web.digests import announced_digests
 from web.error_answers import answer_error
 from web.errors import TUS_VERSION, Disconnected, FinishFailed, OffsetConflict, TooLarge, WebError
 from web.parameters import cursor_of, page_limit, path_id, query_of
-from web.routing import Operation, api, open_to_all
+from web.routing import Operation, api, bulk, open_to_all
 from web.sessions import Caller
 from web.shapes import Json
 from web.state import Services, services
@@ -57,7 +57,7 @@ def tus(method: str, path: str, handler: Handler) -> Operation:
         check_version(request)
         return await handler(request, caller)
 
-    return _speaking(api(method, path, checked))
+    return _speaking(bulk(method, path, checked))
 
 
 def tus_options(path: str) -> Operation:

@@ -120,6 +120,15 @@ class Busy(WebError):
         super().__init__(f"Too many {what} are under way. Try again in a few seconds.")
 
 
+class TooFast(WebError):
+    """Somebody does this more often than the server takes. `seconds`: when it may be done again."""
+
+    def __init__(self, seconds: int) -> None:
+        wait = "1 second" if seconds == 1 else f"{seconds} seconds"
+        super().__init__(f"Too many requests came from here. Wait {wait}, then try again.")
+        self.seconds = seconds
+
+
 class NoRendition(WebError):
     """There is no thumbnail or preview of this file, and none will come."""
 
@@ -293,6 +302,7 @@ _TABLE: Final[Mapping[type[Exception], _Rule]] = {
     TooSlow: _Rule(408, "too-slow", "The upload was too slow"),
     NoRendition: _Rule(404, "no-rendition", "None is made of this file"),
     NoClient: _Rule(503, "no-client", "Nothing to install here", None, _LATER),
+    TooFast: _Rule(429, "too-fast", "Too many requests"),
     Busy: _Rule(503, "busy", "Too many at once", None, _SOON),
     RangeNotSatisfiable: _Rule(416, "range", "The range lies outside the file"),
 }
@@ -366,7 +376,7 @@ def _headers(error: BaseException, rule: _Rule) -> dict[str, str]:
     headers = {}
     if rule.retry_after_seconds is not None:
         headers["Retry-After"] = str(rule.retry_after_seconds)
-    if isinstance(error, catalog.TooOften):
+    if isinstance(error, catalog.TooOften | TooFast):
         headers["Retry-After"] = str(error.seconds)
     if isinstance(error, NotSignedIn):
         headers["WWW-Authenticate"] = 'Bearer realm="otb-cloud"'

@@ -21,6 +21,13 @@ class Rate(NamedTuple):
         return f"{self.bytes_per_second // KIB} KiB a second over {self.seconds:g} seconds"
 
 
+class Allowance(NamedTuple):
+    """How often something may be done: so many times at once, and then so many a second."""
+
+    at_once: int
+    per_second: float
+
+
 JSON_BODY_BYTES_MAX: Final = 1 * MIB
 """Of a JSON request body, where no other limit is named."""
 MANIFEST_BODY_BYTES_MAX: Final = 32 * MIB
@@ -119,6 +126,19 @@ EXPIRY_SECONDS: Final = 60.0
 EXPIRED_AT_ONCE: Final = 200
 QUOTA_STEP_BYTES: Final = 64 * MIB
 """An upload of unknown length reserves its room in such steps."""
+
+OPEN_CALLS: Final = Allowance(1_000, 100)
+"""Of an address (of IPv6, a network of 64 bits): what anybody may call, as sign-in, health and the installers."""
+REFUSED_SIGN_INS: Final = Allowance(100, 1)
+"""Of an address: handoffs that were forged, over, or used before."""
+WRONG_CREDENTIALS: Final = Allowance(500, 20)
+"""Of an address: sessions and device tokens that are none. A page that was open when its session ended asks for
+hundreds of pictures."""
+CHANGES: Final = Allowance(600, 20)
+"""Of a session or a device token: unsafe calls but for those that bring files in (`web/routing.py`, `bulk`), of which
+slots bound how many run at once."""
+KEYS_MAX: Final = 65_536
+"""Of each of these, how many addresses, sessions or tokens are remembered."""
 
 RANGE_HEADER_BYTES_MAX: Final = 100
 CONDITION_HEADER_BYTES_MAX: Final = 4 * KIB

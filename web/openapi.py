@@ -57,10 +57,23 @@ _SUBJECTS: Final = (
     openapi_health,
 )
 
+
+def _paths() -> dict[str, Any]:
+    """All of them. That there were too many requests may be any one's answer."""
+    paths = {path: item for subject in _SUBJECTS for path, item in subject.PATHS.items()}
+    too_fast = {"429": openapi_parts.problem("Too many requests came from here. `Retry-After` says when to go on.")}
+    return {
+        path: {
+            method: {**operation, "responses": too_fast | operation["responses"]} for method, operation in item.items()
+        }
+        for path, item in paths.items()
+    }
+
+
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": OPENAPI_VERSION,
     "info": {"title": "OTB Cloud", "version": API_VERSION, "description": _DESCRIPTION},
-    "paths": {path: item for subject in _SUBJECTS for path, item in subject.PATHS.items()},
+    "paths": _paths(),
     "components": {
         "schemas": openapi_parts.SCHEMAS | {name: s for subject in _SUBJECTS for name, s in subject.SCHEMAS.items()},
         "securitySchemes": {

@@ -44,7 +44,7 @@ from web import (
     probes,
 )
 from web.openapi import get_openapi
-from web.routing import Operation, api, form, open_to_all, page
+from web.routing import Operation, api, bulk, form, open_to_all, page
 
 _DEVICE: Final = "/api/v1/devices/{device}"
 _FILE: Final = "/api/v1/devices/{device}/files/{area}/{path:path}"
@@ -65,22 +65,22 @@ API: Final[tuple[Operation, ...]] = (
     api("GET", f"{_DEVICE}/tokens", api_devices.list_tokens),
     api("POST", f"{_DEVICE}/tokens", api_devices.create_token),
     api("DELETE", _DEVICE + "/tokens/{token}", api_devices.revoke_token),
-    api("PUT", _FILE, api_files.put_file),
+    bulk("PUT", _FILE, api_files.put_file),
     api("GET", _FILE, api_files.get_file),
     api("DELETE", _FILE, api_files.delete_file),
     api("GET", f"{_DEVICE}/entries", api_entries.list_entries),
-    api("POST", f"{_DEVICE}/folders", api_entries.create_folder),
+    bulk("POST", f"{_DEVICE}/folders", api_entries.create_folder),
     api("GET", f"{_DEVICE}/tree", api_tree.list_tree),
     api("GET", f"{_DEVICE}/manifests", api_manifests.list_manifests),
-    api("POST", f"{_DEVICE}/manifests", api_manifests.commit_manifest),
+    bulk("POST", f"{_DEVICE}/manifests", api_manifests.commit_manifest),
     api("GET", f"{_MANIFEST}", api_history.get_manifest),
     api("GET", f"{_MANIFEST}/changes", api_history.list_changes),
     api("POST", f"{_MANIFEST}/undo", api_history.undo_manifest),
     api("POST", f"{_DEVICE}/restore", api_history.restore_folder),
-    api("POST", "/api/v1/blobs", api_blobs.store_blobs),
-    api("POST", "/api/v1/blobs/missing", api_blobs.missing_blobs),
-    api("POST", "/api/v1/blobs/read", api_blob_reads.read_blobs),
-    api("POST", "/api/v1/blobs/status", api_blob_reads.blob_status),
+    bulk("POST", "/api/v1/blobs", api_blobs.store_blobs),
+    bulk("POST", "/api/v1/blobs/missing", api_blobs.missing_blobs),
+    bulk("POST", "/api/v1/blobs/read", api_blob_reads.read_blobs),
+    bulk("POST", "/api/v1/blobs/status", api_blob_reads.blob_status),
     *api_uploads.OPERATIONS,
     api("GET", "/api/v1/search", api_entries.search),
     api("GET", "/api/v1/search/facets", api_entries.search_facets),

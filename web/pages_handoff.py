@@ -16,6 +16,7 @@ from web.bodies import field, parse_form, read_form
 from web.errors import TooLarge
 from web.handoff import HandoffRefused, Refusal
 from web.limits import HANDOFF_TOKEN_BYTES_MAX, RETRY_AFTER_SECONDS
+from web.rates import network
 from web.sessions import SESSION_COOKIE, address, session_token, set_cookie
 from web.state import services
 
@@ -35,15 +36,18 @@ async def handoff(request: Request) -> Response:
 
 
 async def _sign_in(request: Request, token: str) -> Response:
-    held = services(request)
+    held, client = services(request), network(address(request))
+    held.rates.refused_sign_ins.check(client)
     try:
         claims = held.verifier.verify(token)
     except HandoffRefused as refused:
+        held.rates.refused_sign_ins.take(client)
         await held.catalog.system.sessions.refuse(refused.reason, None, address(request))
         return _refused(request, refused.reason, 400 if refused.reason is Refusal.MISSING else 403)
     try:
         session = await _session(request, claims)
     except HandoffReplayed:
+        held.rates.refused_sign_ins.take(client)
         return _refused(request, Refusal.REPLAYED, 403)
     except TenantSuspended:
         return _refused(request, Refusal.SUSPENDED, 403)

@@ -16,7 +16,9 @@ from starlette.routing import Route
 
 from web.bodies import Form, field, read_form
 from web.csrf import SAFE_METHODS
-from web.sessions import Caller, check_caller_csrf, find_caller, find_person
+from web.rates import network
+from web.sessions import Caller, address, check_caller_csrf, find_caller, find_person
+from web.state import services
 from web.support import note_look
 
 ROUTE_KEY: Final = "otb.route"
@@ -47,14 +49,28 @@ class Operation:
 
 def open_to_all(method: str, path: str, handler: Handler) -> Operation:
     """An operation that needs no session."""
-    return Operation(method, path, handler, Reach.ANYONE)
+
+    async def answer(request: Request) -> Response:
+        services(request).rates.open_calls.take(network(address(request)))
+        return await handler(request)
+
+    return Operation(method, path, answer, Reach.ANYONE)
 
 
-def api(method: str, path: str, handler: Callable[[Request, Caller], Awaitable[Response]]) -> Operation:
+def bulk(method: str, path: str, handler: Callable[[Request, Caller], Awaitable[Response]]) -> Operation:
+    """An API operation of which a backup needs one after the other; see `web/limits.py` for what bounds it."""
+    return api(method, path, handler, is_bulk=True)
+
+
+def api(
+    method: str, path: str, handler: Callable[[Request, Caller], Awaitable[Response]], *, is_bulk: bool = False
+) -> Operation:
     """An API operation: by session (unsafe methods with `X-CSRF-Token`) or by device token."""
 
     async def answer(request: Request) -> Response:
         caller = await find_caller(request)
+        if not is_bulk:
+            _count_change(request, caller)
         await note_look(request, caller)
         return await handler(request, caller)
 
@@ -79,9 +95,16 @@ def form(path: str, handler: Callable[[Request, Caller, Form], Awaitable[Respons
         caller = await find_person(request)
         fields = await read_form(request)
         check_caller_csrf(caller, field(fields, "csrf_token"), request.headers.get("x-csrf-token"))
+        _count_change(request, caller)
         return await handler(request, caller, fields)
 
     return Operation("POST", path, answer, Reach.PERSON)
+
+
+def _count_change(request: Request, caller: Caller) -> None:
+    """Raises `TooFast`."""
+    if request.method not in SAFE_METHODS:
+        services(request).rates.changes.take(caller.key)
 
 
 def routes_of(operations: Sequence[Operation]) -> list[Route]:

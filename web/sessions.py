@@ -5,6 +5,7 @@ unsafe request by cookie comes with the session's CSRF token; every request look
 again, so that what is revoked is refused at once.
 """
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from catalog.values import Actor, Role, SessionView
 from web.csrf import SAFE_METHODS, check_csrf, csrf_token
 from web.errors import NotSignedIn, StaffWithoutGrant
 from web.limits import SESSION_TOKEN_CHARACTERS_MAX
+from web.rates import network
 from web.state import Services, services
 
 SESSION_COOKIE: Final = "otb_session"
@@ -31,6 +33,11 @@ class Caller:
     scope: TenantScope
     session: SessionView | None
     csrf_token: str | None
+
+    @property
+    def key(self) -> Hashable:
+        """Tells one session or device token from another."""
+        return self.session.id_hash if self.session else ("device token", self.scope.actor.id)
 
 
 def cookie_name(settings: Settings, name: str = SESSION_COOKIE) -> str:
@@ -68,9 +75,12 @@ async def find_session(request: Request) -> SessionView:
     token = session_token(request)
     if token is None:
         raise NotSignedIn
+    wrong, client = services(request).rates.wrong_credentials, network(address(request))
+    wrong.check(client)
     try:
         return await services(request).catalog.system.sessions.find(token)
     except NotFound as e:
+        wrong.take(client)
         raise NotSignedIn(expired=True) from e
 
 
@@ -138,9 +148,12 @@ def actor_of(request: Request, session: SessionView) -> Actor:
 
 async def _device(request: Request, token: str) -> Caller:
     system = services(request).catalog.system
+    wrong, client = services(request).rates.wrong_credentials, network(address(request))
+    wrong.check(client)
     try:
         view = await system.sessions.device_token(token)
     except NotFound as e:
+        wrong.take(client)
         raise NotSignedIn(bearer=True) from e
     actor = Actor("device", view.label, view.token_id, address(request))
     return Caller(services(request).catalog.tenant(view.tenant, actor, view.device_id), None, None)

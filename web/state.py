@@ -14,6 +14,7 @@ from web.client_wheel import Wheel
 from web.download_log import DownloadLog
 from web.gathering import Gatherer
 from web.handoff import HandoffVerifier
+from web.rates import Rates
 from web.small_files import Put, SmallFile
 from web.templating import Pages
 from web.threads import Workers
@@ -51,6 +52,7 @@ class Services:
     large_bodies: Slots = field(default_factory=lambda: Slots(limits.LARGE_BODIES_AT_ONCE, "large requests"))
     incoming: Incoming = field(default_factory=Incoming)
     download_log: DownloadLog = field(default_factory=DownloadLog)
+    rates: Rates = field(default_factory=Rates)
     tus: Tus = field(default_factory=Tus)
 
 
