@@ -3,6 +3,7 @@
 Files are opened without following links and without waiting (a pipe put in a file's place must not hold the backup).
 """
 
+import mmap
 import os
 import stat
 import time
@@ -75,6 +76,12 @@ def is_same(before: os.stat_result, after: os.stat_result) -> bool:
     )
 
 
+def page_buffer(size_bytes: int) -> memoryview:
+    """Memory that begins with a page. A large bytearray begins 16 bytes behind one, where some processors (AMD's with
+    `fsrm`) take four times as long to copy a file's pages."""
+    return memoryview(mmap.mmap(-1, size_bytes))
+
+
 def open_file(path: str) -> int:
     """A descriptor. Raises `OSError`."""
     return os.open(path, OPEN_FLAGS)
@@ -94,10 +101,9 @@ def hash_file(path: str, *, on_bytes: Any = None, is_stopped: Any = None) -> Rec
             if not stat.S_ISREG(before.st_mode):
                 raise NotAFile(path)
             hasher, count = blake3(max_threads=blake3.AUTO), 0
-            buffer = bytearray(min(BLOCK_BYTES, max(before.st_size, 1)))
-            view = memoryview(buffer)
+            view = page_buffer(min(BLOCK_BYTES, max(before.st_size, 1)))
             while True:
-                size = file.readinto(buffer) or 0
+                size = file.readinto(view) or 0
                 if not size:
                     break
                 hasher.update(view[:size])

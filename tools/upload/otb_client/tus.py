@@ -20,7 +20,17 @@ from blake3 import blake3
 from otb_client.api import Patience, is_passing
 from otb_client.cache import Record
 from otb_client.errors import ApiError, BadAnswer, ClientError, LineFailed, Stopped
-from otb_client.hashing import ATTEMPTS, PAUSE_SECONDS, FileChanging, NotAFile, is_hot, is_same, open_file, record_of
+from otb_client.hashing import (
+    ATTEMPTS,
+    PAUSE_SECONDS,
+    FileChanging,
+    NotAFile,
+    is_hot,
+    is_same,
+    open_file,
+    page_buffer,
+    record_of,
+)
 from otb_client.progress import Progress
 from otb_client.run import Run
 from otb_client.send import missing
@@ -246,7 +256,7 @@ def send_unhashed(run: Run, path: str) -> Record:
 
 def _read(file: Any, path: str, offset: int, end: int) -> Iterator[memoryview]:
     file.seek(offset)
-    view = memoryview(bytearray(min(PIECE_BYTES, max(end - offset, 0))))
+    view = page_buffer(min(PIECE_BYTES, max(end - offset, 1)))
     while offset < end:
         size = file.readinto(view[: min(end - offset, PIECE_BYTES)])
         if not size:
