@@ -44,6 +44,7 @@ from tools.verify.orphans import find_orphans
 from tools.verify.pace import Pace, Stopped
 from tools.verify.progress import Progress
 from tools.verify.report import Report
+from tools.verify.rest import looking_at_files
 from tools.verify.scrub import Scrub
 
 RUN_SECONDS_MAX = 120
@@ -696,6 +697,22 @@ def test_an_upload_under_way_is_no_orphan(bench: Bench) -> None:
     bench.catalog.before_looking_again = lambda: bench.catalog.rows.update(late)
     asyncio.run(find_orphans(bench.catalog, bench.backend.list, bench.report))
     assert bench.report.orphan_count == 0
+
+
+def test_an_error_ends_the_look_at_files_beside_it(bench: Bench, tmp_path: Path) -> None:
+    pace = Pace()
+    (tmp_path / "blobs/ab").mkdir(parents=True)
+
+    async def fail() -> None:
+        async with looking_at_files(bench.catalog, tmp_path, pace, bench.report) as files:
+            await asyncio.sleep(0)
+            assert not files.done()
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        asyncio.run(fail())
+    with pytest.raises(Stopped):
+        pace.read(0)
 
 
 def test_pace_stops_whoever_waits() -> None:

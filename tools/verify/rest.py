@@ -25,14 +25,16 @@ from tools.verify.scrub import CatalogSide
 async def looking_at_files(
     side: CatalogSide, root: Path, pace: Pace, report: Report
 ) -> AsyncIterator["asyncio.Task[None]"]:
-    """A task that looks at every file's name and permissions, on one thread. It is left unfinished where the block ends
-    before it was awaited."""
+    """A task that looks at every file's name and permissions, on one thread; the block awaits it. An error of the block
+    stops it."""
     task = asyncio.create_task(_look_at_files(side, root, pace, report))
     try:
         yield task
-    finally:
+    except BaseException:
+        pace.stop()  # for its thread, which hears of nothing else
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 async def look_at_the_rest(
