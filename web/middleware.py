@@ -107,7 +107,9 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        if _host_name(headers.get("host", "")) not in self._hosts:
+        hosts = headers.getlist("host")
+        # Two would be two readings of one request (RFC 9112, 3.2).
+        if len(hosts) > 1 or _host_name("".join(hosts)) not in self._hosts:
             raise WrongHost
         if has_control_characters(scope["path"]):
             raise BadPath("A name must not contain control characters such as tab or line feed. Rename the file.")

@@ -2,10 +2,12 @@
 
 import getpass
 import re
+import ssl
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from socket import create_connection
 from typing import Final
@@ -37,6 +39,22 @@ http {{
     include {folder}/otb-cloud.conf;
 }}
 """
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server and both ways to it: `fronts` is address by name, `alone` and `nginx`; `tls` the certificate."""
+
+    service: Service
+    fronts: dict[str, str]
+    tls: Path
+
+    def customer(self, owner: httpx2.Client, front: str) -> httpx2.Client:
+        """The same owner by this way."""
+        context = ssl.create_default_context(cafile=self.tls)
+        return httpx2.Client(
+            base_url=self.fronts[front], verify=context, headers=owner.headers, timeout=SECONDS_MAX
+        )  # fmt: skip
 
 
 def behind_proxy(given: GivenSettings, folder: Path, **values: str) -> Service:

@@ -1,5 +1,6 @@
 """One running server for all tests of the HTTP side that do not harm it, and people signed in to it."""
 
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,11 +8,13 @@ import httpx2
 import pytest
 
 from tests.shared.portal import new_person, sign_in
+from tests.shared.proxy import Site, behind_proxy, certificate, nginx
 from tests.shared.service import Service
 from tests.shared.sites import new_site
 from tests.web.device import Device
 from tools.run.mariadb import PrivateMariaDB
 
+FILES = 8_192
 QUOTA_BYTES = 64 << 20
 UPLOAD_BYTES_MAX = 24 << 20
 
@@ -25,6 +28,21 @@ def running(mariadb: PrivateMariaDB, quick_folder: Path) -> Iterator[Service]:
     given = new_site(folder, mariadb.socket, "otb_web_tests", **limits)
     service = Service(given, folder).start()
     yield service
+    service.stop()
+
+
+@pytest.fixture(scope="session")
+def site(mariadb: PrivateMariaDB, quick_folder: Path) -> Iterator[Site]:
+    """A server behind nginx, which is reached with and without it."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # As systemd lets the service have, and nginx its workers.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, before[1]), before[1]))
+    folder = quick_folder / "site"
+    folder.mkdir()
+    service = behind_proxy(new_site(folder, mariadb.socket, "otb_site_tests"), folder).start()
+    tls = certificate(folder)
+    with nginx(service, tls, folder) as proxied:
+        yield Site(service, {"alone": service.url, "nginx": proxied}, tls)
     service.stop()
 
 

@@ -2,24 +2,19 @@
 
 import math
 import re
-import resource
-import ssl
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import pytest
 
 from tests.cas.samples import noise
-from tests.shared.proxy import NAME, SECONDS_MAX, behind_proxy, certificate, nginx, sign_in_as
-from tests.shared.service import Service
-from tests.shared.settings import GivenSettings
+from tests.shared.proxy import NAME, Site, sign_in_as
 from tests.shared.slow_crowd import Lived, Slow, crowd
 from tests.web.device import Device
 from tests.web.tus_client import CHUNK, UPLOADS, begun, send
@@ -28,46 +23,11 @@ from web.limits import HEADERS_SECONDS_MAX
 GONE_SECONDS: Final = 15
 SLOWER_MAX: Final = 2.0
 """A customer's p99 beside a crowd, by that before."""
-FILES: Final = 8_192
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 LENGTH: Final = ("Content-Length", str(MIB))
 DRIP: Final = 900
 AT_FIRST: Final = ("Upload-Offset", "0")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def many_files() -> Iterator[None]:
-    """As systemd lets the service have, and nginx its workers."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(FILES, before[1]), before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-@dataclass(frozen=True)
-class Site:
-    """The server, by both ways to it."""
-
-    service: Service
-    fronts: dict[str, str]
-    tls: Path
-
-    def customer(self, owner: httpx2.Client, front: str) -> httpx2.Client:
-        """The same owner by this way."""
-        context = ssl.create_default_context(cafile=self.tls)
-        return httpx2.Client(
-            base_url=self.fronts[front], verify=context, headers=owner.headers, timeout=SECONDS_MAX
-        )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def site(given: GivenSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    service, tls = behind_proxy(given, tmp_path_factory.mktemp("service")), certificate(tmp_path_factory.mktemp("tls"))
-    service.start()
-    with nginx(service, tls, tmp_path_factory.mktemp("nginx")) as proxied:
-        yield Site(service, {"alone": service.url, "nginx": proxied}, tls)
-    service.stop()
 
 
 @pytest.fixture
