@@ -74,15 +74,16 @@ def certificate(folder: Path) -> Path:
 
 
 @contextmanager
-def nginx(service: Service, tls: Path, folder: Path) -> Iterator[str]:
-    """The address of nginx, with the certificate `tls`. Only places and ports of its configuration are changed."""
+def nginx(service: Service, tls: Path, folder: Path, plain_port: int | None = None) -> Iterator[str]:
+    """The address of nginx, with the certificate `tls`; plain HTTP comes to `plain_port`. Only places and ports of its
+    configuration are changed."""
     port = free_port()
     text = CONFIGURATION.read_text("utf-8")
     text = text.replace("127.0.0.1:5090", f"127.0.0.1:{service.port}")
     text = text.replace(f"/etc/letsencrypt/live/{NAME}", str(tls.parent)).replace("/var/log/nginx", str(folder))
     text = text.replace("/tank/backups/otb-cloud", str(service.settings.storage_root))
     text = re.sub(r"listen \[::\]:\d+[^;]*;\n", "", text)
-    text = text.replace("listen 80;", f"listen 127.0.0.1:{free_port()};")
+    text = text.replace("listen 80;", f"listen 127.0.0.1:{plain_port or free_port()};")
     text = text.replace("listen 443 ", f"listen 127.0.0.1:{port} ")
     (folder / "otb-cloud.conf").write_text(text, "utf-8")
     (folder / "nginx.conf").write_text(_AROUND.format(folder=folder, user=getpass.getuser()), "utf-8")

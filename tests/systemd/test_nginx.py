@@ -16,7 +16,7 @@ from cas.digest import Digest
 from cas.layout import blob_key
 from tests.shared.portal import handoff, new_person
 from tests.shared.proxy import NAME, SECONDS_MAX, behind_proxy, certificate, nginx, sign_in_as
-from tests.shared.service import Service
+from tests.shared.service import Service, free_port
 from tests.shared.settings import GivenSettings
 from tests.shared.sql import execute
 from tests.web.device import Device
@@ -41,8 +41,13 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def proxy(service: Service, tls: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with nginx(service, tls, tmp_path_factory.mktemp("nginx")) as address:
+def plain_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def proxy(service: Service, tls: Path, plain_port: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with nginx(service, tls, tmp_path_factory.mktemp("nginx"), plain_port) as address:
         yield address
 
 
@@ -94,6 +99,13 @@ def test_files_go_up_and_down(owner: httpx2.Client) -> None:
     assert owner.get(f"{laptop.files}/large.bin").content == content
     part = owner.get(f"{laptop.files}/large.bin", headers={"Range": "bytes=5000000-5000255"})
     assert (part.status_code, part.content) == (206, content[5_000_000:5_000_256])
+
+
+def test_pages_are_redirected_to_https_and_the_api_is_not(proxy: str, plain_port: int) -> None:
+    plain = f"http://127.0.0.1:{plain_port}"
+    page = httpx2.get(f"{plain}/devices?a=b", headers={"Host": NAME})
+    assert (page.status_code, page.headers["location"]) == (301, f"https://{NAME}/devices?a=b")
+    assert httpx2.get(f"{plain}/api/v1/me", headers={"Host": NAME}).status_code == 403
 
 
 def test_answers_keep_their_headers(owner: httpx2.Client) -> None:

@@ -99,6 +99,12 @@ def test_no_address_leads_out(running: Service, owner: httpx2.Client, address: s
     assert b"[project]" not in body
 
 
+def test_trace_is_no_method_here(owner: httpx2.Client) -> None:
+    answer = owner.request("TRACE", "/", headers={"X-Said": "echo"})
+    assert answer.status_code == 405
+    assert "echo" not in answer.text
+
+
 SPLITS: Final = ["%0d%0aX-Injected:%201", "%0aX-Injected:%201", "%E5%98%8A%E5%98%8DX-Injected:%201", "%0d%0a%0d%0a<b>"]
 
 
