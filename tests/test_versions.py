@@ -1,6 +1,7 @@
 """No dependency is older than the version that mended its known faults, and what brings faults for nothing is absent.
 
-The floors come from the advisories named beside them; a newer advisory is a new line here.
+The floors come from the advisories named beside them; a newer advisory is a new line here. Everything we name ourselves
+has a floor, and what is locked, with its digests, is at or above it.
 """
 
 import re
@@ -26,6 +27,24 @@ ABSENT: Final = {
 }
 
 
+PROJECTS: Final = ["pyproject.toml", "tools/upload/pyproject.toml", "tools/billing/pyproject.toml"]
+OURS: Final = {"otb-cloud-billing", "otb-cloud-client"}
+
+
+def floors() -> list[tuple[str, str, str]]:
+    """The file, the package and its floor, of each dependency that a `pyproject.toml` names; "" where it has none."""
+    found = []
+    for file in PROJECTS:
+        project = tomllib.loads((ROOT / file).read_text("utf-8"))
+        groups = [project["project"]["dependencies"], *project.get("dependency-groups", {}).values()]
+        for requirement in (one for group in groups for one in group):
+            match = re.fullmatch(r"([\w-]+)(?:\[\w+\])?(?:[>=]=([\d.]+))?", requirement)
+            assert match, requirement
+            if match[1] not in OURS:
+                found.append((file, match[1].lower(), match[2] or ""))
+    return found
+
+
 def locked() -> dict[str, tuple[int, ...]]:
     lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
     return {package["name"]: numbers(package["version"]) for package in lock["package"] if "version" in package}
@@ -44,3 +63,19 @@ def test_a_package_is_no_older_than_its_last_known_fault(name: str) -> None:
 @pytest.mark.parametrize("name", ABSENT)
 def test_what_we_do_without_is_not_there(name: str) -> None:
     assert name not in locked(), ABSENT[name]
+
+
+@pytest.mark.parametrize(("file", "name", "floor"), floors())
+def test_each_dependency_has_a_floor_without_a_known_fault(file: str, name: str, floor: str) -> None:
+    assert floor, f"{name} in {file} has none"
+    assert locked()[name] >= numbers(floor)
+    if name in FLOORS:
+        assert numbers(floor) >= numbers(FLOORS[name][0]), FLOORS[name][1]
+
+
+def test_what_is_locked_is_known_by_its_digest() -> None:
+    lock = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))
+    fetched = [package for package in lock["package"] if "registry" in package["source"]]
+    files = [file for package in fetched for file in [*package.get("wheels", []), package.get("sdist")] if file]
+    assert len(files) >= len(fetched) > 100
+    assert all(file["hash"].startswith("sha256:") for file in files)
