@@ -1,6 +1,7 @@
 """The audit as a file: CSV for spreadsheets, JSON for programs and for proving it (docs/audit.md).
 
-What always holds: made page by page while it is sent; no field of the CSV can be taken for a formula.
+What always holds: made page by page while it is sent, and nothing is sent before the first page is read, so that a
+filter for what the caller does not see is refused; no field of the CSV can be taken for a formula.
 """
 
 import csv
@@ -26,9 +27,12 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 async def csv_pieces(scope: TenantScope, wanted: AuditFilter) -> AsyncGenerator[bytes, None]:
     """UTF-8 with a byte order mark, which spreadsheets want; lines end with CR LF (RFC 4180)."""
-    yield b"\xef\xbb\xbf" + _lines([CSV_COLUMNS])
+    before = b"\xef\xbb\xbf" + _lines([CSV_COLUMNS])
     async for events in scope.audit.each(wanted):
-        yield _lines([_fields(event) for event in events])
+        yield before + _lines([_fields(event) for event in events])
+        before = b""
+    if before:
+        yield before
 
 
 async def json_pieces(scope: TenantScope, wanted: AuditFilter) -> AsyncGenerator[bytes, None]:
@@ -39,12 +43,11 @@ async def json_pieces(scope: TenantScope, wanted: AuditFilter) -> AsyncGenerator
         "filtered": not wanted.is_empty or scope.token_device is not None or scope.grant is not None,
         "head": {"number": head.sequence, "hash": head.hash.hex()},
     }
-    yield msgspec.json.encode(facts)[:-1] + b',"events":['
-    is_first = True
+    begun = before = msgspec.json.encode(facts)[:-1] + b',"events":['
     async for events in scope.audit.each(wanted):
-        yield (b"" if is_first else b",\n") + b",\n".join(_object(event) for event in events)
-        is_first = False
-    yield b"]}\n"
+        yield before + b",\n".join(_object(event) for event in events)
+        before = b",\n"
+    yield (begun if before is begun else b"") + b"]}\n"
 
 
 def guarded(text: str) -> str:

@@ -36,46 +36,48 @@ _DESCRIPTION: Final = (
     " Unsafe methods with a cookie need `X-CSRF-Token`. Ids are strings, sizes bytes, times RFC 3339 in UTC, digests"
     " BLAKE3 in hex. What belongs to another account is not found. Errors are `application/problem+json`."
     f" A JSON body has at most {JSON_BODY_BYTES_MAX >> 20} MiB where nothing else is said."
-    f" A query has at most {QUERY_BYTES_MAX:,} bytes."
+    f" A query has at most {QUERY_BYTES_MAX:,} bytes; an empty field of it is as if it were not sent."
 )
 
-_SUBJECTS: Final = (
-    openapi_account,
-    openapi_devices,
-    openapi_connect,
-    openapi_files,
-    openapi_uploads,
-    openapi_blobs,
-    openapi_history,
-    openapi_folders,
-    openapi_entries,
-    openapi_search,
-    openapi_exports,
-    openapi_derived,
-    openapi_people,
-    openapi_audit,
-    openapi_health,
-)
+_SUBJECTS: Final = {
+    "The account": openapi_account,
+    "Devices and their tokens": openapi_devices,
+    "Connecting a computer": openapi_connect,
+    "Files": openapi_files,
+    "Resumable uploads": openapi_uploads,
+    "Small files by the batch": openapi_blobs,
+    "Changes": openapi_history,
+    "Folders": openapi_folders,
+    "Entries": openapi_entries,
+    "Search": openapi_search,
+    "Exports": openapi_exports,
+    "Derived files and jobs": openapi_derived,
+    "People": openapi_people,
+    "Audit": openapi_audit,
+    "Health": openapi_health,
+}
 
 
 def _paths() -> dict[str, Any]:
     """All of them. That there were too many requests may be any one's answer."""
-    paths = {path: item for subject in _SUBJECTS for path, item in subject.PATHS.items()}
-    too_fast = {"429": openapi_parts.problem("Too many requests came from here. `Retry-After` says when to go on.")}
     return {
         path: {
-            method: {**operation, "responses": too_fast | operation["responses"]} for method, operation in item.items()
+            method: {"tags": [title], **operation, "responses": openapi_parts.TOO_FAST | operation["responses"]}
+            for method, operation in item.items()
         }
-        for path, item in paths.items()
+        for title, subject in _SUBJECTS.items()
+        for path, item in subject.PATHS.items()
     }
 
 
 DOCUMENT: Final[dict[str, Any]] = {
     "openapi": OPENAPI_VERSION,
     "info": {"title": "OTB Cloud", "version": API_VERSION, "description": _DESCRIPTION},
+    "tags": [{"name": title} for title in _SUBJECTS],
     "paths": _paths(),
     "components": {
-        "schemas": openapi_parts.SCHEMAS | {name: s for subject in _SUBJECTS for name, s in subject.SCHEMAS.items()},
+        "schemas": openapi_parts.SCHEMAS
+        | {name: s for subject in _SUBJECTS.values() for name, s in subject.SCHEMAS.items()},
         "securitySchemes": {
             "session": {"type": "apiKey", "in": "cookie", "name": f"__Host-{SESSION_COOKIE}"},
             "device": {"type": "http", "scheme": "bearer"},

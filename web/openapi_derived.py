@@ -6,7 +6,21 @@ from catalog.job_values import JobState
 from catalog.jobs import FILES_PER_REQUEST_MAX
 from catalog.recipes import SourceKind
 from web.limits import JOBS_MAX
-from web.openapi_parts import ABSENT, COMMON, CSRF, CURSOR, ENTRY, JSON, Spec, answer, limit, path, problem, query
+from web.openapi_parts import (
+    ABSENT,
+    COMMON,
+    CSRF,
+    CURSOR,
+    ENTRY,
+    JSON,
+    LARGE,
+    Spec,
+    answer,
+    limit,
+    path,
+    problem,
+    query,
+)
 from web.openapi_schemas import (
     BINARY,
     COUNT,
@@ -49,13 +63,14 @@ def _rendition(what: str, types: tuple[str, ...]) -> Spec:
                 "404": problem("There is no such entry, or none will be made of it."),
                 "500": problem("The stored copy is damaged."),
             }
+            | LARGE
             | COMMON,
         }
     }
 
 
 def _call(summary: str, answers: Spec, *parameters: Spec) -> Spec:
-    return {"summary": summary, "parameters": list(parameters), "responses": answers | COMMON}
+    return {"summary": summary, "parameters": list(parameters), "responses": LARGE | answers | COMMON}
 
 
 _VALUES: Final[Schema] = {"type": "object", "additionalProperties": {"type": ["integer", "string"]}}
@@ -99,7 +114,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "Recipes": record({"recipes": list_of(ref("Recipe"))}),
     "WantedDerivations": record(
-        {"entries": list_of(ID, FILES_PER_REQUEST_MAX), "recipe": TEXT}, {"parameters": _VALUES}
+        {"entries": {**list_of(ID, FILES_PER_REQUEST_MAX), "minItems": 1}, "recipe": TEXT}, {"parameters": _VALUES}
     ),
     "Job": record(
         {
@@ -178,14 +193,14 @@ PATHS: Final[dict[str, Spec]] = {
             _JOB,
         )
     },
-    "/api/v1/jobs/{job}/retry": {
-        "post": _call(
-            "Try a failed or cancelled job again", {"200": answer("Job", "It.")} | ABSENT | _ENDED, _JOB, CSRF
-        )
-    },
     "/api/v1/jobs/{job}/cancel": {
         "post": _call(
             "Stop a job; a running one stops shortly", {"200": answer("Job", "It.")} | ABSENT | _ENDED, _JOB, CSRF
+        )
+    },
+    "/api/v1/jobs/{job}/retry": {
+        "post": _call(
+            "Try a failed or cancelled job again", {"200": answer("Job", "It.")} | ABSENT | _ENDED, _JOB, CSRF
         )
     },
 }

@@ -22,6 +22,8 @@ from web.openapi_schemas import (
     ref,
 )
 
+_ENTRIES: Final = {**list_of(ID, ENTRIES_PER_REQUEST_MAX), "minItems": 1}
+
 SCHEMAS: Final[dict[str, Schema]] = {
     "Entry": record(
         {
@@ -48,13 +50,13 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Renamed": record({"entries": list_of(ref("Entry"))}),
     "Moved": record({"entries": list_of(ref("Entry"))}),
     "Moving": record(
-        {"entries": list_of(ID, 10_000)},
+        {"entries": _ENTRIES},
         {"directory": PATH, "directory_bytes": BASE64URL},
     ),
-    "Selection": record({"entries": list_of(ID, 10_000)}),
-    "Renaming": record({"entries": {**list_of(ID, 1), "minItems": 1}, "base_name": TEXT}),
+    "Selection": record({"entries": _ENTRIES}),
+    "Renaming": record({"entries": {**list_of(ID, 1), "minItems": 1}, "base_name": {**TEXT, "minLength": 1}}),
     "Deletion": record(
-        {"entries": list_of(ID, ENTRIES_PER_REQUEST_MAX)},
+        {"entries": _ENTRIES},
         {
             "derived": {
                 "type": "string",

@@ -11,6 +11,7 @@ JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
 BYTES: Final = "application/octet-stream"
 PROBLEM: Final = "application/problem+json"
+EMPTY: Final[Schema] = {"const": ""}
 
 
 def problem(why: str) -> Spec:
@@ -25,14 +26,17 @@ COMMON: Final[Spec] = {
     "503": problem("The database is away, or too much at once. `Retry-After` says when to try again."),
 }
 ABSENT: Final[Spec] = {"404": problem("There is no such thing, in this account.")}
-LARGE: Final[Spec] = {"413": problem("More than one request may carry.")}
+LARGE: Final[Spec] = {"413": problem("More than one request may carry, in its body or its query.")}
 TYPED: Final[Spec] = {"415": problem("The body has another media type than wanted.")}
+TOO_FAST: Final[Spec] = {"429": problem("Too many requests came from here. `Retry-After` says when to go on.")}
 NO_MOMENT: Final[Spec] = {"410": problem("The device can no longer be shown as of this moment.")}
 TAKEN: Final[Spec] = {"409": problem("It does not fit what is there now.")}
 
 
 def query(name: str, schema: Schema, text: str) -> Spec:
-    """A parameter of the query."""
+    """A parameter of the query. Empty, it is as if it were not sent."""
+    takes_empty = schema.keys() <= {"type", "maxLength", "description"} and schema["type"] == "string"
+    schema = schema if takes_empty else {"anyOf": [schema, EMPTY]}
     return {"name": name, "in": "query", "schema": schema, "description": text}
 
 
@@ -73,7 +77,7 @@ def json_body(schema: str) -> Spec:
 
 def get(summary: str, answers: Spec, *parameters: Spec) -> Spec:
     """An operation that changes nothing. What may happen to each is added to `answers`."""
-    return {"summary": summary, "parameters": [*parameters], "responses": answers | COMMON}
+    return {"summary": summary, "parameters": [*parameters], "responses": LARGE | answers | COMMON}
 
 
 def change(summary: str, answers: Spec, *parameters: Spec, body: Spec | None = None) -> Spec:
@@ -81,7 +85,7 @@ def change(summary: str, answers: Spec, *parameters: Spec, body: Spec | None = N
     operation = get(summary, answers, *parameters, CSRF)
     if body is not None:
         operation["requestBody"] = body
-        operation["responses"] |= LARGE | TYPED
+        operation["responses"] |= TYPED
     return operation
 
 
@@ -104,9 +108,10 @@ SCHEMAS: Final[dict[str, Schema]] = {
     },
 }
 
+_CONTENT: Final[Spec] = {kind: {"schema": BINARY} for kind in (BYTES, "image/*", "video/*", "audio/*")}
 RANGED: Final[Spec] = {
-    "200": {"description": "The whole content.", "content": {BYTES: {"schema": BINARY}}},
-    "206": {"description": "One range of it.", "content": {BYTES: {"schema": BINARY}}},
+    "200": {"description": "The whole content; by its own type where it is shown in place.", "content": _CONTENT},
+    "206": {"description": "One range of it.", "content": _CONTENT},
     "304": {"description": "It is what `If-None-Match` names."},
     "409": problem("A folder or a link: it has no content of its own."),
     "416": problem("The range starts beyond the end."),

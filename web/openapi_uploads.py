@@ -9,7 +9,7 @@ from web.limits import (
     UPLOAD_METADATA_KEYS_MAX,
     UPLOADS_OPEN_MAX,
 )
-from web.openapi_parts import CSRF, CURSOR, JSON, Spec, limit, path, problem
+from web.openapi_parts import CSRF, CURSOR, JSON, LARGE, Spec, limit, path, problem
 from web.openapi_schemas import BINARY, COUNT, ID, PATH, TEXT, TIME, Schema, nullable, page_of, record, ref
 from web.tus_headers import ALGORITHMS, CHUNK_TYPE, EXTENSIONS
 
@@ -87,6 +87,7 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
             "responses": {
                 "200": {"description": "Oldest first.", "content": {JSON: {"schema": ref("Uploads")}}},
                 **{status: _COMMON[status] for status in ("400", "401", "403", "503")},
+                **LARGE,
             },
         },
         "post": {
@@ -122,7 +123,11 @@ PATHS: Final[dict[str, dict[str, Spec]]] = {
         },
     },
     "/api/v1/uploads/{upload}": {
-        "options": {**_OPTIONS, "parameters": [_ID]},
+        "options": {
+            **_OPTIONS,
+            "parameters": [_ID],
+            "responses": {**_OPTIONS["responses"], "400": problem("A control character in the address.")},
+        },
         "head": {
             "summary": "Where a resumable upload stands",
             "parameters": [_ID, _VERSION],

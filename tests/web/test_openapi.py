@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from tests.shared.service import Service
-from tests.web.device import Device, stored
+from tests.web.device import Device, bearer, stored
 from tests.web.tus_client import UPLOADS, begun
 from web import limits
 from web.openapi import DOCUMENT
@@ -240,6 +240,14 @@ def test_bad_requests_are_as_described(owner: httpx2.Client, method: str, path: 
     problem = check(answer, method, path.partition("?")[0])
     assert problem["status"] == status
     assert problem["detail"].endswith(".")
+
+
+@pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/audit/activity.csv", "/api/v1/audit/activity.json"])
+def test_an_audit_that_the_caller_may_not_see_is_refused_before_anything_is_sent(laptop: Device, path: str) -> None:
+    with bearer(str(laptop.client.base_url), laptop.token()) as by_token:
+        answer = by_token.get(path, params={"device": "999999"})
+    assert answer.status_code == 404
+    check(answer, "get", path)
 
 
 def test_a_body_of_another_type_or_size_is_refused(owner: httpx2.Client) -> None:
