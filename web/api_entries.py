@@ -13,7 +13,7 @@ from web.answers import json_answer
 from web.bodies import field, read_json
 from web.deleting import delete_chosen
 from web.downloads import content_answer
-from web.parameters import choice, cursor_of, page_limit, parse_id, path_id, query_of
+from web.parameters import choice, cursor_of, flag, page_limit, parse_id, path_id, query_of
 from web.queries import directory_of, folder_view, path_of, search_query
 from web.sessions import Caller
 from web.shapes import entries_json, entry_json, facets_json
@@ -78,7 +78,7 @@ async def get_entry(request: Request, caller: Caller) -> Response:
 async def get_content(request: Request, caller: Caller) -> Response:
     """The entry's content, also of a version that was replaced or deleted."""
     entry = await caller.scope.entries.get(path_id(request, "entry"))
-    return await content_answer(request, caller, entry, inline=field(query_of(request), "inline") == "1")
+    return await content_answer(request, caller, entry, inline=flag(query_of(request), "inline"))
 
 
 async def list_versions(request: Request, caller: Caller) -> Response:

@@ -7,12 +7,11 @@ from catalog.changes import RemovePath
 from catalog.errors import BadPath, BadRequest, NotAllowed
 from catalog.values import Area, Entry, EntryPath
 from web.answers import json_answer, no_content
-from web.bodies import field
 from web.digests import announced_digests
 from web.downloads import content_answer
 from web.errors import WrongMediaType
 from web.file_uploads import store_upload
-from web.parameters import path_area, path_id, query_of
+from web.parameters import flag, path_area, path_id, query_of
 from web.paths import entry_path
 from web.sessions import Caller
 from web.times import parse_http_date, parse_time
@@ -44,7 +43,7 @@ async def put_file(request: Request, caller: Caller) -> Response:
 async def get_file(request: Request, caller: Caller) -> Response:
     """The file's content, whole or a range."""
     entry = await _entry(request, caller)
-    return await content_answer(request, caller, entry, inline=field(query_of(request), "inline") == "1")
+    return await content_answer(request, caller, entry, inline=flag(query_of(request), "inline"))
 
 
 async def delete_file(request: Request, caller: Caller) -> Response:

@@ -39,12 +39,9 @@ from web.openapi_schemas import (
 
 _ENDED: Final[Spec] = {"409": problem("The job is not in a state in which this can be done.")}
 _JOB: Final = path("job", ID, "The job's id.")
-_QUIET: Final[Spec] = {
-    "name": "quiet",
-    "in": "query",
-    "schema": {"type": "string", "enum": ["1"]},
-    "description": "For pages that ask for many: no problem where there is none.",
-}
+_QUIET: Final = query(
+    "quiet", {"type": "string", "enum": ["1"]}, "For pages that ask for many: no problem where there is none."
+)
 
 
 def _rendition(what: str, types: tuple[str, ...]) -> Spec:

@@ -70,3 +70,11 @@ def optional_id(query: Form, name: str) -> int | None:
     """An id in the query, or None where the field is empty. Raises `NotFound`."""
     text = field(query, name)
     return parse_id(text, name) if text else None
+
+
+def flag(query: Form, name: str) -> bool:
+    """Whether a field is set: `1`, or empty for not. Raises `BadRequest`."""
+    text = field(query, name)
+    if text not in {"", "1"}:
+        raise BadRequest(f"{name} must be 1, or left out.")
+    return text == "1"

@@ -13,12 +13,11 @@ from catalog.job_values import Rendition, RenditionState
 from catalog.recipes import Recipe
 from catalog.values import Entry
 from web.answers import json_answer, no_content
-from web.bodies import field
 from web.damage import mark_damage
 from web.digests import etag
 from web.downloads import CONTENT_CSP, read_blob
 from web.errors import ContentDamaged, NoRendition
-from web.parameters import query_of
+from web.parameters import flag, query_of
 from web.ranges import is_unchanged
 from web.sessions import Caller
 from web.state import services
@@ -32,10 +31,11 @@ _CACHE: Final = "private, max-age=3600"
 async def rendition_or_nothing(request: Request, caller: Caller, entry: Entry, recipe: Recipe) -> Response:
     """As `rendition_answer`; 204 where there is none and the query asks to be quiet: a browser reports each error that
     a page's pictures meet."""
+    is_quiet = flag(query_of(request), "quiet")
     try:
         return await rendition_answer(request, caller, entry, recipe)
     except NoRendition:
-        if field(query_of(request), "quiet") != "1":
+        if not is_quiet:
             raise
         return no_content()
 

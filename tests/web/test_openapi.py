@@ -242,6 +242,14 @@ def test_bad_requests_are_as_described(owner: httpx2.Client, method: str, path: 
     assert problem["detail"].endswith(".")
 
 
+@pytest.mark.parametrize("asked", ["content?inline=yes", "thumbnail?quiet=yes", "preview?quiet=2"])
+def test_a_flag_is_1_or_left_out(laptop: Device, asked: str) -> None:
+    entry = stored(laptop, "a.jpg", b"a")
+    answer = laptop.client.get(f"/api/v1/entries/{entry}/{asked}")
+    assert answer.status_code == 400
+    check(answer, "get", f"/api/v1/entries/{{entry}}/{asked.partition('?')[0]}")
+
+
 @pytest.mark.parametrize("path", ["/api/v1/audit", "/api/v1/audit/activity.csv", "/api/v1/audit/activity.json"])
 def test_an_audit_that_the_caller_may_not_see_is_refused_before_anything_is_sent(laptop: Device, path: str) -> None:
     with bearer(str(laptop.client.base_url), laptop.token()) as by_token:
