@@ -4,7 +4,6 @@ What always holds: only time spent waiting for the client counts, so our own slo
 is judged over the last seconds, so a client that was fast once may not drip ever after.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +16,8 @@ _MARKS: Final = 12
 
 class Pace:
     """One body's, held against every one of some rates."""
+
+    __slots__ = ("_windows",)
 
     def __init__(self, rates: Sequence[Rate]) -> None:
         self._windows = [_Window(rate) for rate in rates]
@@ -35,14 +36,17 @@ class Pace:
 
 
 class _Window:
-    """The end of a body: so much of it that it has to be as fast as `rate`."""
+    """The end of a body: so much of it that it has to be as fast as `rate`. There is one for each slow client, so it is
+    small."""
+
+    __slots__ = ("_marks", "_needed_bytes", "_received_bytes", "_waited_seconds", "rate")
 
     def __init__(self, rate: Rate) -> None:
         self.rate = rate
         self._needed_bytes = rate.bytes_per_second * rate.seconds
         self._waited_seconds = 0.0
         self._received_bytes = 0
-        self._marks = deque([(0.0, 0)])
+        self._marks = [(0.0, 0)]
         """Seconds waited, and bytes that had come by then. At least what is needed came since the first, not since the
         second."""
 
@@ -56,4 +60,4 @@ class _Window:
             self._marks.append((self._waited_seconds, self._received_bytes))
         self._received_bytes += received_bytes
         while len(self._marks) > 1 and self._received_bytes - self._marks[1][1] >= self._needed_bytes:
-            self._marks.popleft()
+            del self._marks[0]
