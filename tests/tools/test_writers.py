@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import re
 import secrets
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ ONLY_READS: Final = {
     "search": ("rebuild",),
     "rebuild": ("compare",),
     "replicate": ("status",),
+    "lapses": (),
 }
 """Programs that open a store and change nothing in it, and what is tried of them."""
 
@@ -55,6 +57,7 @@ WRITES: Final[list[tuple[str, tuple[str, ...], Callable[[Rig], Awaitable[None]]]
     ("journal", ("checkpoint", "--all"), nothing),
     ("sweep", ("--full",), something_purged),
     ("verify", ("--fresh",), something_damaged),
+    ("importing", ("SCAFFOLD", "CLIENT"), nothing),
     ("tenant", ("close", "CLIENT", "--erase-everything"), nothing),
 ]
 
@@ -74,15 +77,20 @@ def site(mariadb: PrivateMariaDB, quick_folder: Path, loop: asyncio.AbstractEven
 
 
 @pytest.fixture
-def main(site: GivenSettings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def main(site: GivenSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """A program of tools/, run in this process."""
     monkeypatch.setenv("OTB_CLOUD_SETTINGS", str(site.file))
+    monkeypatch.setenv("MAIL_SERVER", "mail.example")
+    monkeypatch.setenv("MAIL_FROM", "cloud@example.org")
 
     def run(program: str, *arguments: str) -> int:
         code: int = importlib.import_module(f"tools.{program}.main").main(arguments)
         return code
 
-    return run
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
@@ -117,10 +125,15 @@ def test_a_program_that_writes_holds_the_lock(
     loop: asyncio.AbstractEventLoop,
     main: Callable[..., int],
     writes: list[tuple[str, bool]],
+    tmp_path: Path,
     program: str,
     arguments: tuple[str, ...],
     prepare: Callable[[Rig], Awaitable[None]],
 ) -> None:
+    originals = tmp_path / "phone" / "originals"
+    originals.mkdir(parents=True)
+    (originals / "c").write_bytes(secrets.token_bytes(3000))
+
     async def client() -> str:
         async with open_rig(site) as rig:
             await rig.upload("a", secrets.token_bytes(3000))
@@ -129,9 +142,9 @@ def test_a_program_that_writes_holds_the_lock(
                 await rig.sweep()
             return rig.scope.tenant.billing_client
 
-    named = loop.run_until_complete(client())
+    named = {"CLIENT": loop.run_until_complete(client()), "SCAFFOLD": str(tmp_path)}
     writes.clear()
-    assert main(program, *(named if argument == "CLIENT" else argument for argument in arguments)) in {0, 1}
+    assert main(program, *(named.get(argument, argument) for argument in arguments)) in {0, 1}
     assert writes, "it was to write something"
     assert [name for name, held in writes if not held] == []
 
