@@ -71,7 +71,7 @@ def test_random_histories_agree_with_the_model(
     run_state_machine_as_test(
         make_histories,  # type: ignore[arg-type]  # any factory will do, says its documentation
         settings=settings(
-            max_examples=scale(15, 1_000),
+            max_examples=scale(8, 1_000),
             stateful_step_count=scale(40, 60),
             deadline=None,
             derandomize=scale(1, 0) == 1,

@@ -65,7 +65,7 @@ def test_up_changed_up_again_and_back_as_at_first(
     # Ten gigabytes do not belong into memory.
     service = make_service(on_disk=True) if scale(0, 1) else make_service()
     computer = make_computer(on=service)
-    files = scale(2_000, 400_000)
+    files = scale(1_000, 400_000)
     seconds_max = scale(SECONDS_MAX, PROOF_SECONDS_MAX)
     top = computer.home / "all"
     make_mix(top, files, scale(60 << 20, 10 << 30))
