@@ -1,6 +1,7 @@
 """The units are such as systemd takes without a complaint, and leave a process little to do harm with."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -52,3 +53,21 @@ def test_secrets_come_as_a_credential(name: str) -> None:
     assert "LoadCredential=settings:/opt/otb_cloud/.env" in text
     assert "OTB_CLOUD_SETTINGS=%d/settings" in text
     assert "EnvironmentFile" not in text
+
+
+def test_the_server_may_read_what_health_tells_of_the_host() -> None:
+    """`ProcSubset=pid` hides /proc/meminfo and /proc/loadavg, of which health, its JSON and the metrics are made."""
+    assert "\nProcSubset=" not in (FOLDER / "otb-cloud-web@.service").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"), [("REPLICA=/replica\n", 0), ("REPLICA=\n", 1), ("REPLICA_GRACE_DAYS=9\n", 1)]
+)
+def test_the_second_copy_waits_for_a_setting(tmp_path: Path, settings: str, code: int) -> None:
+    """Asked of the file as root (`+`): systemd gives credentials to no condition."""
+    file = tmp_path / "settings"
+    file.write_text(settings, "utf-8")
+    unit = (FOLDER / "otb-cloud-replicate.service").read_text("utf-8")
+    (condition,) = re.findall(r"^ExecCondition=\+(.+)$", unit, re.MULTILINE)
+    command = shlex.split(condition.replace("/opt/otb_cloud/.env", str(file)))
+    assert subprocess.run(command, check=False).returncode == code
