@@ -196,8 +196,7 @@ class Crowd:
         await asyncio.gather(*self._lives)
 
     async def check(self) -> None:
-        for customer in self._customers:
-            await customer.check()
+        await asyncio.gather(*(customer.check() for customer in self._customers))
 
     async def close(self) -> None:
         for customer in self._customers:
