@@ -92,6 +92,18 @@ def mariadb(quick_folder: Path) -> Iterator[PrivateMariaDB]:
 
 
 @pytest.fixture(scope="module")
+def own_mariadb(quick_folder: Path) -> Iterator[PrivateMariaDB]:
+    """A MariaDB of the module's own, which its tests may stop, kill and start again."""
+    folder = quick_folder / f"own_{next(_numbers)}"
+    folder.mkdir()
+    server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
 def make_settings(
     mariadb: PrivateMariaDB, quick_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., GivenSettings]]:

@@ -3,7 +3,7 @@ and the journal agrees with the catalog afterwards."""
 
 import itertools
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -48,18 +48,6 @@ class Killer:
         # A child ends with the thread that started it, so it is started from this one.
         self.server.kill()
         self.server.start()
-
-
-@pytest.fixture(scope="module")
-def own_mariadb(quick_folder: Path) -> Iterator[PrivateMariaDB]:
-    """A server that may be killed: nobody else's."""
-    folder = quick_folder / "killed"
-    folder.mkdir()
-    server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
-    server.start()
-    yield server
-    server.stop()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

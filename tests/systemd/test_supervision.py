@@ -11,12 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.shared.servers import AS_SYSTEMD
 from tests.shared.settings import GivenSettings
 from tools.run.processes import python
 
 SECONDS_MAX = 60
-# systemd sets LISTEN_PID between fork and exec; a shell that becomes the server does the same.
-AS_SYSTEMD = 'export LISTEN_PID=$$; exec 3<&"$0"; exec "$@"'
 
 
 @pytest.fixture

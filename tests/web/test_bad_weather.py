@@ -37,16 +37,6 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def own_mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateMariaDB]:
-    """A MariaDB that a test may stop."""
-    folder = tmp_path_factory.mktemp("own")
-    server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
 def exposed(
     small_disk: Path, own_mariadb: PrivateMariaDB, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:

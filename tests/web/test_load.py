@@ -5,7 +5,6 @@ process killed in the middle, everybody goes on by himself and nothing is lost. 
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +15,6 @@ from tools.run.mariadb import PrivateMariaDB
 
 pytestmark = pytest.mark.anyio
 Scale = Callable[[float, float], float]
-
-
-@pytest.fixture(scope="module")
-def own_mariadb(quick_folder: Path) -> Iterator[PrivateMariaDB]:
-    """One that a test may start again."""
-    folder = quick_folder / "crowded"
-    folder.mkdir()
-    server = PrivateMariaDB(folder / "server", folder / "mariadb.log")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
